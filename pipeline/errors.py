@@ -87,7 +87,12 @@ class PipelineError(Exception):
 
     def __reduce__(self) -> tuple[Callable[..., PipelineError], tuple[Any, ...]]:
         # Exceptions pickle by positional arguments alone; an engine's worker process must lose no field.
-        place: dict[str, Any] = {"hint": self.hint, "path": self.path, "line": self.line, "column": self.column}
+        place: dict[str, Any] = {
+            "hint": self.hint,
+            "path": self.path,
+            "line": self.line,
+            "column": self.column,
+        }
         return functools.partial(type(self), self.message, **place), ()
 
     def __str__(self) -> str:

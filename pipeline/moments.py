@@ -1,0 +1,129 @@
+"""Owns the statistics of the features: count, mean, M2, min, max and missing, per column.
+
+Computed centred per batch and merged pairwise, never as a sum of squares. Neighbours: `runs` supplies the
+batches, `manifest` writes the result down.
+
+Source: Chan, Golub & LeVeque (1983), "Algorithms for computing the sample variance", The American
+Statistician 37(3), equation 2.1b.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Moments:
+    """Mergeable statistics of `num_columns` columns; every field has shape (num_columns,).
+
+    `m2` is the sum of squared deviations from the mean. `count` does not include the missing values. A column
+    without values has mean 0, m2 0, min +inf, max -inf.
+    """
+
+    count: Counts
+    mean: Floats
+    m2: Floats
+    min: Floats
+    max: Floats
+    missing: Counts
+
+    def variance(self) -> Floats:
+        """Return the population variance, shape (num_columns,)."""
+        return self.m2 / np.maximum(self.count, 1)
+
+    def std(self) -> Floats:
+        """Return the population standard deviation, shape (num_columns,)."""
+        return np.sqrt(self.variance())
+
+    def scale(self) -> Floats:
+        """Return what to divide by to standardize: the std, or 1 for a constant column."""
+        std = self.std()
+        return np.where(self.constant(), 1.0, std)
+
+    def constant(self) -> NDArray[np.bool_]:
+        """Return which columns hold at most one distinct value, shape (num_columns,)."""
+        # Not `std == 0`: the M2 of a constant can be a rounding error when batches are merged.
+        return ~(self.min < self.max)
+
+
+def empty(num_columns: int) -> Moments:
+    """Return the moments of no records: the neutral element of `merge`."""
+    zeros, counts = np.zeros(num_columns), np.zeros(num_columns, np.int64)
+    inf = np.full(num_columns, np.inf)
+    return Moments(count=counts, mean=zeros, m2=zeros, min=inf, max=-inf, missing=counts)
+
+
+def of_batch(values: Floats) -> Moments:
+    """Return the moments of `values`, float64 (num_columns, num_records), where NaN means missing.
+
+    Two passes: the mean, then the deviations from it; the sum of the deviations, 0 but for rounding,
+    corrects both (Chan, Golub & LeVeque, equation 1.7).
+    """
+    num_columns, num_records = values.shape
+    if num_records == 0:
+        return empty(num_columns)
+    mean = np.add.reduce(values, axis=1) / num_records
+    if np.isnan(mean).any():
+        return _of_batch_with_missing(values)
+    deviation = values - mean[:, np.newaxis]
+    residual = np.add.reduce(deviation, axis=1)
+    np.square(deviation, out=deviation)
+    m2 = np.add.reduce(deviation, axis=1) - residual * residual / num_records
+    return Moments(
+        count=np.full(num_columns, num_records, np.int64),
+        mean=mean + residual / num_records,
+        m2=np.maximum(m2, 0.0),
+        min=np.minimum.reduce(values, axis=1),
+        max=np.maximum.reduce(values, axis=1),
+        missing=np.zeros(num_columns, np.int64),
+    )
+
+
+def _of_batch_with_missing(values: Floats) -> Moments:
+    present = ~np.isnan(values)
+    count = np.count_nonzero(present, axis=1)
+    divisor = np.maximum(count, 1)
+    mean = np.add.reduce(values, axis=1, where=present) / divisor
+    deviation = np.where(present, values - mean[:, np.newaxis], 0.0)
+    residual = np.add.reduce(deviation, axis=1)
+    m2 = np.add.reduce(np.square(deviation), axis=1) - residual * residual / divisor
+    return Moments(
+        count=count,
+        mean=mean + residual / divisor,
+        m2=np.maximum(m2, 0.0),
+        min=np.minimum.reduce(values, axis=1, where=present, initial=np.inf),
+        max=np.maximum.reduce(values, axis=1, where=present, initial=-np.inf),
+        missing=values.shape[1] - count,
+    )
+
+
+def merge(left: Moments, right: Moments) -> Moments:
+    """Return the moments of both sets of records together (equation 2.1b).
+
+    The order of merging changes the last bits, so callers merge in range order, always.
+    """
+    count = left.count + right.count
+    divisor = np.maximum(count, 1)
+    delta = right.mean - left.mean
+    share = right.count / divisor
+    # An empty side has mean 0, so its delta is meaningless: take the other side's mean as it stands.
+    mean = np.where(
+        left.count == 0, right.mean, np.where(right.count == 0, left.mean, left.mean + delta * share)
+    )
+    return Moments(
+        count=count,
+        mean=mean,
+        m2=left.m2 + right.m2 + delta * delta * (left.count * share),
+        min=np.minimum(left.min, right.min),
+        max=np.maximum(left.max, right.max),
+        missing=left.missing + right.missing,
+    )

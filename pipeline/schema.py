@@ -1,0 +1,181 @@
+"""Owns what a column is: its name, its role, how its text is read and what it becomes in a shard.
+
+Knows no file and no value. Neighbours: `source` reads by it, `plan` holds it, `manifest` writes it down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pipeline.errors import ColumnNotFoundError, HeaderError, OptionError, TextColumnError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Role = Literal["feature", "label", "weight", "keep", "drop"]
+Reading = Literal["number", "integer", "text"]
+LabelKind = Literal["classes", "number"]
+
+DEFAULT_LABELS = ("label", "target")
+
+# What a cell is read as: IEEE double, 64-bit integer, or the text itself.
+READING_DTYPE: dict[Reading, str] = {"number": "float64", "integer": "int64", "text": "string"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of the CSV: where it stands, what it is for, how its cells are read."""
+
+    name: str
+    role: Role
+    reading: Reading
+
+    def dtype(self, label_kind: LabelKind) -> str:
+        """Return the column's dtype in a shard; a class label is an index into the classes."""
+        if self.role in {"feature", "weight"}:
+            return "float32"
+        if self.role == "label":
+            return "int64" if label_kind == "classes" else "float64"
+        return READING_DTYPE[self.reading]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """All columns of a source in the order of its header, dropped ones included."""
+
+    columns: tuple[Column, ...]
+    label_kind: LabelKind
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all columns, in the order of the header."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def used(self) -> tuple[Column, ...]:
+        """The columns that reach the shards: all but the dropped ones."""
+        return tuple(column for column in self.columns if column.role != "drop")
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        """The feature columns, in the order of the header: the columns of a feature matrix."""
+        return self.with_role("feature")
+
+    @property
+    def label(self) -> Column:
+        """The label column."""
+        return self.with_role("label")[0]
+
+    @property
+    def weight(self) -> Column | None:
+        """The weight column, if there is one."""
+        return next(iter(self.with_role("weight")), None)
+
+    def with_role(self, role: Role) -> tuple[Column, ...]:
+        """Return the columns of `role`, in the order of the header."""
+        return tuple(column for column in self.columns if column.role == role)
+
+    def with_reading(self, reading: Reading) -> tuple[Column, ...]:
+        """Return the used columns read as `reading`, in the order of the header."""
+        return tuple(column for column in self.used if column.reading == reading)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleOptions:
+    """Which columns the user names for which role; everything else is a feature."""
+
+    label: str | None = None
+    weight: str | None = None
+    drop: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+
+
+def clean_names(header: Sequence[str]) -> tuple[str, ...]:
+    """Return the column names of a header as written: blanks and a leading '#' are trimmed.
+
+    >>> clean_names(["# label", " f0", "mass "])
+    ('label', 'f0', 'mass')
+
+    Raises:
+        HeaderError: names are empty or occur twice; all are listed with their positions.
+    """
+    names = tuple(
+        name.strip().removeprefix("#").strip() if index == 0 else name.strip()
+        for index, name in enumerate(header)
+    )
+    if empty := [str(index + 1) for index, name in enumerate(names) if not name]:
+        raise HeaderError(
+            f"column {', '.join(empty)} of the header has no name",
+            hint="name every column in the first line",
+        )
+    places: dict[str, list[str]] = {}
+    for index, name in enumerate(names):
+        places.setdefault(name, []).append(str(index + 1))
+    if twice := {name: at for name, at in places.items() if len(at) > 1}:
+        listed = "; ".join(f"{name!r} in columns {', '.join(at)}" for name, at in twice.items())
+        raise HeaderError(f"duplicate column names: {listed}", hint="give every column a name of its own")
+    return names
+
+
+def assign_roles(names: Sequence[str], options: RoleOptions) -> dict[str, Role]:
+    """Return the role of every column, in the order of `names`.
+
+    Raises:
+        ColumnNotFoundError: an option names a column that is not there, or no label can be found.
+        OptionError: one column is named for two roles.
+    """
+    label = options.label or next((name for name in DEFAULT_LABELS if name in names), None)
+    if label is None:
+        raise ColumnNotFoundError(
+            "no label: no column is called 'label' or 'target'; " + _listing(names),
+            hint="pass --label NAME",
+        )
+    wanted: list[tuple[str, Role, str]] = [(label, "label", "--label")]
+    wanted += [(options.weight, "weight", "--weight")] if options.weight else []
+    wanted += [(name, "drop", "--drop") for name in options.drop]
+    wanted += [(name, "keep", "--keep") for name in options.keep]
+    roles: dict[str, Role] = dict.fromkeys(names, "feature")
+    claimed: dict[str, str] = {}
+    for name, role, flag in wanted:
+        if name not in roles:
+            raise ColumnNotFoundError(
+                f"{flag} {name}: no such column; {_listing(names)}", hint=nearest(name, names)
+            )
+        if claimed.setdefault(name, flag) != flag:
+            raise OptionError(f"column {name!r} is named by {claimed[name]} and by {flag}")
+        roles[name] = role
+    if "feature" not in roles.values():
+        raise OptionError("no feature column is left", hint="drop or keep fewer columns")
+    return roles
+
+
+def build_schema(
+    roles: Mapping[str, Role], readings: Mapping[str, Reading], *, label_kind: LabelKind
+) -> Schema:
+    """Return the schema of columns with these roles and readings, in the order of `roles`.
+
+    Raises:
+        TextColumnError: a feature or the weight holds text.
+    """
+    for name, role in roles.items():
+        if role in {"feature", "weight"} and readings[name] == "text":
+            raise TextColumnError(
+                f"a {role} column must hold numbers, this one holds text",
+                column=name,
+                hint=f"pass --drop {name} to leave it out, or --keep {name} to carry it through unused",
+            )
+    columns = (
+        Column(name=name, role=role, reading=_reading(role, readings[name])) for name, role in roles.items()
+    )
+    return Schema(columns=tuple(columns), label_kind=label_kind)
+
+
+def _reading(role: Role, found: Reading) -> Reading:
+    # An integer reading keeps identifiers beyond 2**53 exact; everything that is computed with is a double.
+    return "number" if found == "integer" and role != "keep" else found
+
+
+def _listing(names: Sequence[str], limit: int = 12) -> str:
+    shown = ", ".join(names[:limit])
+    return f"the columns are {shown}" + (f", … ({len(names)} in all)" if len(names) > limit else "")
