@@ -1,0 +1,206 @@
+"""The use case `convert`: plan → read every range into runs → decide → write shards → publish.
+
+`planning` makes the plan, `reading` turns a byte range into a sorted run, `accounts` adds the ranges up,
+`writing` turns runs into shards, `describing` makes the manifest. This module is the straight line through
+them.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline import keys, moments
+from pipeline.convert.accounts import Accounts, check_unchanged
+from pipeline.convert.describing import build_manifest, fingerprint, rejects_jsonl
+from pipeline.convert.planning import make_plan
+from pipeline.convert.reading import read_range
+from pipeline.convert.writing import Finish, moments_of_ranks, write_shard
+from pipeline.engine.local import map_tasks
+from pipeline.errors import PipelineError, TooManyRejectsError
+from pipeline.manifest import MANIFEST_NAME, to_json
+from pipeline.plan import cut_shards, record_bytes, row_group_records
+from pipeline.progress import SILENT
+from pipeline.runs import RankIndex, Run
+from pipeline.source.files import count_lines
+from pipeline.source.ranges import CutInsideQuotesError, stored_ranges, streamed_ranges
+from pipeline.storage import check_target, staging, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from pipeline.convert.writing import WrittenShard
+    from pipeline.manifest import Manifest
+    from pipeline.moments import Moments
+    from pipeline.plan import ConvertOptions, ConvertPlan
+    from pipeline.progress import Progress
+    from pipeline.source.ranges import RangeText, StoredRange
+
+__all__ = ["ConvertSummary", "convert", "make_plan"]
+
+REJECTS_NAME = "rejects.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertSummary:
+    """What was done: the manifest, and what must not be in it because it changes from run to run."""
+
+    target: Path
+    manifest: Manifest
+    seconds: float
+
+
+def convert(
+    source: Path, target: Path, options: ConvertOptions, *, progress: Progress = SILENT
+) -> ConvertSummary:
+    """Turn the CSV `source` into a dataset of shards in the folder `target`.
+
+    Deterministic: the same content and the same `options.identity` give the same bytes, for any number of
+    workers and any compression of the source. Atomic: `target` is absent, or whole.
+
+    Raises:
+        UsageError: the target exists, or options exclude each other.
+        InputError: the source cannot be read exactly.
+        MachineError: disk, memory or permissions do not suffice.
+        BusyError: another process writes to the same target.
+    """
+    began = time.monotonic()
+    check_target(target, overwrite=options.overwrite)
+    plan = make_plan(source, options)
+    with staging(target) as stage:
+        stage.begin()
+        accounts, runs = _read(plan, progress)
+        manifest = _write(plan, accounts, runs, stage.dataset, progress)
+        if accounts.rejects:
+            write_text(stage.dataset / REJECTS_NAME, rejects_jsonl(plan, accounts))
+        write_text(stage.dataset / MANIFEST_NAME, to_json(manifest))
+        stage.publish()
+    return ConvertSummary(target=target, manifest=manifest, seconds=time.monotonic() - began)
+
+
+def _read(plan: ConvertPlan, progress: Progress) -> tuple[Accounts, list[Run]]:
+    """Return the accounts and the sorted runs of all ranges."""
+    try:
+        return _read_ranges(plan, _ranges(plan, streamed=False), progress)
+    except CutInsideQuotesError:
+        progress.finish()
+        return _read_ranges(plan, _ranges(plan, streamed=True), progress)
+
+
+def _ranges(plan: ConvertPlan, *, streamed: bool) -> Iterator[StoredRange | RangeText]:
+    size = plan.options.identity.range_bytes
+    for index, file in enumerate(plan.files):
+        if streamed or file.compression != "none":
+            yield from streamed_ranges(file, index, size)
+        else:
+            yield from stored_ranges(file, index, size)
+
+
+def _read_ranges(
+    plan: ConvertPlan, ranges: Iterator[StoredRange | RangeText], progress: Progress
+) -> tuple[Accounts, list[Run]]:
+    header_lines = tuple(count_lines(file.path, file.compression, file.text_offset) for file in plan.files)
+    accounts = Accounts(plan, header_lines)
+    runs: list[Run] = []
+    is_plain = all(file.compression == "none" for file in plan.files)
+    progress.start("reading", total=plan.estimates.text_bytes if is_plain else None, unit="bytes")
+    results = map_tasks(functools.partial(read_range, plan=plan), ranges, num_workers=plan.num_workers)
+    file_index = 0
+    try:
+        for result in results:
+            file_index = result.summary.file_index
+            accounts.add(result.summary)
+            runs.append(result.run)
+            progress.advance(result.summary.num_text_bytes)
+    except PipelineError as error:
+        # Results come in range order, so all lines before the faulty range are counted by now.
+        if error.line is not None and not isinstance(error, TooManyRejectsError):
+            error.line += accounts.files[file_index].num_lines
+        raise
+    for file in plan.files:
+        check_unchanged(file)
+    accounts.finish()
+    progress.finish()
+    return accounts, runs
+
+
+def _write(
+    plan: ConvertPlan, accounts: Accounts, runs: Sequence[Run], folder: Path, progress: Progress
+) -> Manifest:
+    """Write all shards into `folder` and return the manifest."""
+    index = RankIndex(runs)
+    per_record = record_bytes(plan.schema, accounts.kept_text_bytes // accounts.num_kept)
+    batch_records = row_group_records(per_record)
+    specs = cut_shards(
+        index.num_records,
+        plan.options.identity.split,
+        shard_bytes=plan.options.identity.shard_bytes,
+        num_bytes_per_record=per_record,
+    )
+    train = _train_moments(plan, accounts, index, batch_records)
+    classes = tuple(sorted(accounts.labels, key=lambda value: (isinstance(value, str), value)))
+    accounts.warnings += _warnings(plan, train, classes)
+    finish = _finish(plan, accounts, train, classes, batch_records, folder)
+    progress.start("writing shards", total=index.num_records, unit="records")
+    written: list[WrittenShard] = []
+    for shard in map_tasks(
+        functools.partial(write_shard, index=index, finish=finish), specs, num_workers=plan.num_workers
+    ):
+        written.append(shard)
+        progress.advance(shard.spec.end - shard.spec.begin)
+    progress.finish()
+    return build_manifest(plan, accounts, train, classes, written)
+
+
+def _train_moments(plan: ConvertPlan, accounts: Accounts, index: RankIndex, batch_records: int) -> Moments:
+    """Return the moments of exactly the train split.
+
+    While streaming, only records whose key lies below `certain` were counted. The rest of the split is
+    counted now; if the split ends even before that (few records, by chance), all of it is.
+    Which of the two happens depends on the keys alone, so the bytes do not depend on it.
+    """
+    _, train_end = keys.split_bounds(index.num_records, plan.options.identity.split)[0]
+    certain = index.rank_of(keys.certain_train_key(plan.options.identity.split[0]))
+    if train_end < certain:
+        return moments_of_ranks(index, 0, train_end, batch_records)
+    return moments.merge(accounts.moments, moments_of_ranks(index, certain, train_end, batch_records))
+
+
+def _finish(
+    plan: ConvertPlan,
+    accounts: Accounts,
+    train: Moments,
+    classes: tuple[float | str, ...],
+    batch_records: int,
+    folder: Path,
+) -> Finish:
+    features = [
+        row for row, column in enumerate(plan.schema.with_reading("number")) if column.role == "feature"
+    ]
+    return Finish(
+        schema=plan.schema,
+        classes=classes,
+        mean=train.mean[features],
+        scale=train.scale()[features],
+        standardize=plan.options.identity.standardize,
+        batch_records=batch_records,
+        formats=plan.options.formats,
+        compression=plan.options.identity.compression,
+        fingerprint=fingerprint(plan, accounts),
+        folder=folder,
+    )
+
+
+def _warnings(plan: ConvertPlan, train: Moments, classes: Sequence[float | str]) -> list[str]:
+    numbers = plan.schema.with_reading("number")
+    warnings = [
+        f"column {column.name!r} is constant in the train split: its scale is 1"
+        for column, constant in zip(numbers, train.constant(), strict=True)
+        if constant and column.role == "feature"
+    ]
+    if plan.schema.label_kind == "classes" and len(classes) == 1:
+        warnings.append(f"the label {plan.schema.label.name!r} has one class only: {classes[0]!r}")
+    return warnings

@@ -1,0 +1,127 @@
+"""Owns the accounts of a conversion: what all ranges together come to, added up in range order."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import xxhash
+
+from pipeline import moments as moments_of
+from pipeline.convert.reading import check_classes
+from pipeline.errors import EmptySourceError, SourceChangedError, TooManyRejectsError
+from pipeline.manifest import SourceEntry
+
+if TYPE_CHECKING:
+    from pipeline.convert.reading import RangeSummary
+    from pipeline.moments import Moments
+    from pipeline.plan import ConvertPlan, SourceFile
+    from pipeline.source.parsed import Reject
+
+
+@dataclass(slots=True, kw_only=True)
+class FileAccount:
+    """The sums over the ranges of one file."""
+
+    num_lines: int = 0
+    num_records: int = 0
+    digests: list[bytes] = field(default_factory=list)
+
+    def digest(self) -> str:
+        """Return the XXH3-128 over the digests of the ranges, hexadecimal."""
+        return xxhash.xxh3_128_hexdigest(b"".join(self.digests))
+
+
+class Accounts:
+    """Adds up the summaries of all ranges; `add` must be called in range order."""
+
+    def __init__(self, plan: ConvertPlan, header_lines: tuple[int, ...]) -> None:
+        self._plan = plan
+        self.files = [FileAccount(num_lines=lines) for lines in header_lines]
+        self.moments: Moments = moments_of.empty(len(plan.schema.with_reading("number")))
+        self.labels: set[float | str] = set()
+        self.rejects: list[tuple[int, Reject]] = []
+        self.warnings: list[str] = []
+        self.num_read = self.num_kept = self.num_blank = self.kept_text_bytes = 0
+
+    def add(self, summary: RangeSummary) -> None:
+        """Add the summary of the next range.
+
+        Raises:
+            LabelError: the labels have more distinct values than classes can have.
+            TooManyRejectsError: more rows were set aside than allowed.
+        """
+        account = self.files[summary.file_index]
+        for reject in summary.rejects:
+            moved = dataclasses.replace(
+                reject,
+                line=reject.line + account.num_lines,
+                byte_offset=reject.byte_offset + summary.begin,
+            )
+            self.rejects.append((summary.file_index, moved))
+        account.num_lines += summary.num_lines
+        account.num_records += summary.num_records
+        # A record longer than a cell leaves empty ranges behind; they are no part of the text's identity.
+        account.digests += [summary.digest] if summary.num_text_bytes else []
+        self.moments = moments_of.merge(self.moments, summary.moments)
+        self.labels |= summary.labels
+        self.num_read += summary.num_records
+        self.num_kept += summary.num_kept
+        self.num_blank += summary.num_blank
+        self.kept_text_bytes += summary.kept_text_bytes
+        if summary.ends_open:
+            path = self._plan.files[summary.file_index].path.name
+            self.warnings.append(f"{path}: the last line has no line end; is the file complete?")
+        self._check()
+
+    def _check(self) -> None:
+        check_classes(len(self.labels), self._plan.schema.label.name)
+        allowed = self._plan.options.max_rejects
+        if allowed is not None and len(self.rejects) > allowed:
+            index, reject = self.rejects[allowed]
+            raise TooManyRejectsError(
+                f"more than {allowed} rows set aside; this one: {reject.reason}",
+                path=str(self._plan.files[index].path),
+                line=reject.line,
+                column=reject.column,
+                hint="raise --max-rejects if that is to be expected",
+            )
+
+    def finish(self) -> None:
+        """Check the accounts once every range is in.
+
+        Raises:
+            EmptySourceError: not a single record is left.
+        """
+        assert self.num_read == self.num_kept + len(self.rejects)  # noqa: S101  # the law of conservation
+        if self.num_kept == 0:
+            hint = f"all {self.num_read} rows were set aside" if self.num_read else ""
+            raise EmptySourceError("0 data rows", path=str(self._plan.files[0].path), hint=hint)
+
+    def source_entries(self) -> tuple[SourceEntry, ...]:
+        """Return what the manifest says of each source file."""
+        return tuple(
+            SourceEntry(
+                path=file.path.name,
+                bytes=file.num_bytes,
+                records=account.num_records,
+                digest=account.digest(),
+            )
+            for file, account in zip(self._plan.files, self.files, strict=True)
+        )
+
+
+def check_unchanged(file: SourceFile) -> None:
+    """Raise if the file is no longer what it was when the plan was made.
+
+    Raises:
+        SourceChangedError: size or time of modification differ.
+    """
+    stat = file.path.stat()
+    if (stat.st_size, stat.st_mtime_ns) != (file.num_bytes, file.modified_ns):
+        raise SourceChangedError(
+            f"changed while it was read: {file.num_bytes} bytes before, {stat.st_size} after",
+            path=str(file.path),
+            hint="run the same command again when nothing writes to it",
+        )

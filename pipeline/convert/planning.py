@@ -1,0 +1,80 @@
+"""Owns the making of the plan: from sources, header, first records and options to a frozen `ConvertPlan`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pipeline.errors import LabelError, PipelineError
+from pipeline.plan import ConvertPlan, Estimates, cut_shards, record_bytes
+from pipeline.schema import assign_roles, build_schema
+from pipeline.source import sniff as sniffing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.plan import ConvertOptions
+    from pipeline.schema import LabelKind, Reading, Schema
+    from pipeline.source.sniff import Sniffed
+
+GZIP_RATIO = 3  # what CSV text of numbers expands by, for estimates only
+
+
+def make_plan(source: Path, options: ConvertOptions) -> ConvertPlan:
+    """Return what a conversion of `source` with `options` will do; reads its first mebibyte.
+
+    Raises:
+        InputError: the source cannot be used, or the options do not fit its columns.
+    """
+    sniffed = sniffing.sniff(source, delimiter=options.delimiter, has_header=options.has_header)
+    try:
+        schema = _schema(sniffed, options)
+    except PipelineError as error:
+        error.path = str(source)
+        raise
+    return ConvertPlan(
+        files=(sniffed.file,),
+        header=sniffed.header,
+        dialect=sniffed.dialect,
+        schema=schema,
+        options=options,
+        num_workers=options.num_workers or len(os.sched_getaffinity(0)),
+        estimates=_estimate(sniffed, schema, options),
+    )
+
+
+def _schema(sniffed: Sniffed, options: ConvertOptions) -> Schema:
+    roles = assign_roles(sniffed.names, options.roles)
+    readings = sniffing.readings(sniffed.names, sniffed.rows)
+    label = next(name for name, role in roles.items() if role == "label")
+    at = sniffed.names.index(label)
+    cells = [row[at] for row in sniffed.rows if len(row) == len(sniffed.names)]
+    return build_schema(roles, readings, label_kind=_label_kind(label, cells, readings[label], options))
+
+
+def _label_kind(name: str, cells: list[str], reading: Reading, options: ConvertOptions) -> LabelKind:
+    if options.label_kind == "auto":
+        return sniffing.label_kind(cells, reading)
+    if options.label_kind == "number" and reading == "text":
+        raise LabelError("the label holds text", column=name, hint="pass --label-kind classes")
+    return options.label_kind
+
+
+def _estimate(sniffed: Sniffed, schema: Schema, options: ConvertOptions) -> Estimates:
+    ratio = GZIP_RATIO if sniffed.file.compression == "gzip" else 1
+    text_bytes = sniffed.file.num_bytes * ratio
+    num_records = max(1, round((text_bytes - sniffed.file.text_offset) / sniffed.mean_record_bytes))
+    per_record = record_bytes(schema)
+    specs = cut_shards(
+        num_records,
+        options.identity.split,
+        shard_bytes=options.identity.shard_bytes,
+        num_bytes_per_record=per_record,
+    )
+    return Estimates(
+        text_bytes=text_bytes,
+        num_records=num_records,
+        num_ranges=-(-text_bytes // options.identity.range_bytes),
+        shard_bytes=num_records * per_record,
+        num_shards={spec.split: spec.num_shards for spec in specs},
+    )

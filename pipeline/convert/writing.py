@@ -1,0 +1,181 @@
+"""Owns the second half of a conversion: from sorted runs to standardized shards, once every record is known.
+
+Runs in the workers of an engine. Neighbours: `runs` gathers, `formats` encode, `storage` hashes and forces to
+disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import moments as moments_of
+from pipeline.errors import NonFiniteError
+from pipeline.formats import parquet
+from pipeline.formats.batch import ShardBatch, ShardColumn
+from pipeline.manifest import ShardEntry
+from pipeline.storage import HashedFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from pipeline.moments import Moments
+    from pipeline.plan import ShardFormat, ShardSpec
+    from pipeline.runs import RankIndex, Run
+    from pipeline.schema import Schema
+
+FORMATS = {"parquet": parquet}
+
+
+class BatchWriter(Protocol):
+    """What every format's `ShardWriter` can do."""
+
+    def write(self, batch: ShardBatch) -> None:
+        """Append the records of `batch`."""
+
+    def close(self) -> None:
+        """Write what must stand at the end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Finish:
+    """All that turns gathered records into shards: known only when every range has been read.
+
+    `classes` are the label's values in order, empty for a number; `mean` and `scale` have the shape
+    (num_features,); `batch_records` is the size of a row group.
+    """
+
+    schema: Schema
+    classes: tuple[float | str, ...]
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    standardize: bool
+    batch_records: int
+    formats: tuple[ShardFormat, ...]
+    compression: str
+    fingerprint: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenShard:
+    """One shard in all its formats; `class_counts` has one entry per class."""
+
+    spec: ShardSpec
+    entries: tuple[ShardEntry, ...]
+    class_counts: tuple[int, ...]
+
+
+def moments_of_ranks(index: RankIndex, begin: int, end: int, batch_records: int) -> Moments:
+    """Return the moments of the numeric columns over the ranks [begin, end), in order of rank."""
+    total: Moments | None = None
+    for first in range(begin, end, batch_records):
+        run = index.gather(first, min(first + batch_records, end))
+        part = moments_of.of_batch(np.ascontiguousarray(run.numbers.T, dtype=np.float64))
+        total = part if total is None else moments_of.merge(total, part)
+    if total is None:
+        return moments_of.empty(index.gather(0, 0).numbers.shape[1])
+    return total
+
+
+def shard_columns(schema: Schema) -> tuple[ShardColumn, ...]:
+    """Return the columns of a shard, in the order of the CSV."""
+    return tuple(
+        ShardColumn(name=column.name, role=column.role, dtype=column.dtype(schema.label_kind))
+        for column in schema.used
+    )
+
+
+def write_shard(spec: ShardSpec, index: RankIndex, finish: Finish) -> WrittenShard:
+    """Gather, finish, encode and write the records of one shard in every format.
+
+    Raises:
+        NonFiniteError: a standardized value does not fit into float32.
+    """
+    metadata = {
+        "pipeline.split": spec.split,
+        "pipeline.shard": f"{spec.shard_index} of {spec.num_shards}",
+        "pipeline.fingerprint": finish.fingerprint,
+    }
+    columns = shard_columns(finish.schema)
+    sinks: list[HashedFile] = []
+    writers: list[BatchWriter] = []
+    counts = np.zeros(len(finish.classes), np.int64)
+    try:
+        for name in finish.formats:
+            form = FORMATS[name]
+            sinks.append(HashedFile(finish.folder / f"{spec.stem}.{form.EXTENSION}"))
+            writers.append(
+                form.ShardWriter(sinks[-1], columns, metadata=metadata, compression=finish.compression)
+            )
+        for batch in _batches(spec, index, finish):
+            if finish.classes:
+                labels = batch.others[finish.schema.label.name]
+                counts += np.bincount(np.asarray(labels), minlength=len(finish.classes))
+            for writer in writers:
+                writer.write(batch)
+        for writer in writers:
+            writer.close()
+    finally:
+        for sink in sinks:
+            sink.close()
+    entries = tuple(
+        ShardEntry(
+            path=f"{spec.stem}.{FORMATS[name].EXTENSION}",
+            format=name,
+            records=spec.end - spec.begin,
+            bytes=sink.num_bytes,
+            sha256=sink.sha256,
+        )
+        for name, sink in zip(finish.formats, sinks, strict=True)
+    )
+    return WrittenShard(spec=spec, entries=entries, class_counts=tuple(counts.tolist()))
+
+
+def _batches(spec: ShardSpec, index: RankIndex, finish: Finish) -> Iterator[ShardBatch]:
+    for begin in range(spec.begin, spec.end, finish.batch_records):
+        yield finished(index.gather(begin, min(begin + finish.batch_records, spec.end)), finish)
+
+
+def finished(run: Run, finish: Finish) -> ShardBatch:
+    """Return the records of `run` in their final units: features standardized in float64, then float32."""
+    schema = finish.schema
+    numbers, integers, texts = (schema.with_reading(r) for r in ("number", "integer", "text"))
+    columns = [index for index, column in enumerate(numbers) if column.role == "feature"]
+    features = run.numbers if len(columns) == len(numbers) else run.numbers[:, columns]
+    values: NDArray[np.float64] = features.astype(np.float64)
+    if finish.standardize:
+        values -= finish.mean
+        values /= finish.scale
+    missing = np.isnan(values)
+    if missing.any():
+        values = np.where(missing, 0.0 if finish.standardize else finish.mean, values)
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    if not np.isfinite(narrow).all():
+        name = schema.features[int(np.argmin(np.isfinite(narrow).all(axis=0)))].name
+        raise NonFiniteError("a standardized value is too large for float32", column=name)
+    others: dict[str, NDArray[Any] | pa.Array] = {
+        column.name: run.numbers[:, index].astype(np.float32 if column.role == "weight" else np.float64)
+        for index, column in enumerate(numbers)
+        if column.role != "feature"
+    }
+    others |= {column.name: run.integers[:, index] for index, column in enumerate(integers)}
+    others |= {column.name: run.texts[index] for index, column in enumerate(texts)}
+    if finish.classes:
+        others[schema.label.name] = _class_indices(others[schema.label.name], finish.classes)
+    return ShardBatch(features=narrow, others=others)
+
+
+def _class_indices(labels: NDArray[Any] | pa.Array, classes: tuple[float | str, ...]) -> NDArray[np.int64]:
+    if isinstance(classes[0], str):
+        found = pc.index_in(labels, value_set=pa.array(classes, pa.large_string()))
+        return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
+    return np.searchsorted(np.asarray(classes), np.asarray(labels)).astype(np.int64)

@@ -1,0 +1,195 @@
+"""Owns how bytes reach the disk: staging beside the target, checksums, fsync, atomic publication, the lock.
+
+Nothing appears under the target's name before it is whole. Knows no format. Neighbours: `formats` writes into
+a `HashedFile`, `convert` publishes a `Staging`.
+
+    shards.incomplete/         beside the target, on the same file system
+        lock                   held by the running process; the kernel frees it when the process ends
+        dataset/               becomes the target by one rename
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pipeline.errors import AccessError, BusyError, DiskError, TargetExistsError
+from pipeline.manifest import MANIFEST_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+
+class HashedFile:
+    """A file to be written once, front to back; counts and hashes (SHA-256) what passes."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("xb", buffering=0)
+        self._hash = hashlib.sha256()
+        self.num_bytes = 0
+
+    def write(self, data: bytes) -> int:
+        """Append `data`, any buffer of bytes."""
+        view = memoryview(data).cast("B")
+        self._hash.update(view)
+        self.num_bytes += len(view)
+        done = 0
+        while done < len(view):
+            done += self._file.write(view[done:])
+        return len(view)
+
+    def tell(self) -> int:
+        """Return the number of bytes written."""
+        return self.num_bytes
+
+    def flush(self) -> None:
+        """Do nothing: every write goes straight to the system."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._file.closed
+
+    def close(self) -> None:
+        """Force the bytes to the disk and close."""
+        if not self._file.closed:
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of all bytes written, hexadecimal."""
+        return self._hash.hexdigest()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def fsync_directory(path: Path) -> None:
+    """Force the names in the directory `path` to the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file aside, force it to the disk, and rename it to `path`."""
+    aside = path.with_name(path.name + ".partial")
+    with aside.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.rename(path)
+    fsync_directory(path.parent)
+
+
+class Staging:
+    """The folder beside the target in which a dataset comes to be."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.folder = target.with_name(target.name + ".incomplete")
+        self.dataset = self.folder / "dataset"
+
+    def begin(self) -> None:
+        """Make an empty dataset folder to write into."""
+        shutil.rmtree(self.dataset, ignore_errors=True)
+        self.dataset.mkdir()
+
+    def publish(self) -> None:
+        """Make the dataset the target, by rename; a dataset that was there is removed after that."""
+        fsync_directory(self.dataset)
+        old = self.folder / "old"
+        shutil.rmtree(old, ignore_errors=True)
+        if self.target.exists():
+            self.target.rename(old)
+        self.dataset.rename(self.target)
+        fsync_directory(self.target.parent)
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove the staging folder and everything in it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def check_target(target: Path, *, overwrite: bool) -> None:
+    """Raise if a dataset may not be written to `target`.
+
+    Raises:
+        TargetExistsError: it is a file, a folder that is no dataset, or a dataset and `overwrite` is not set.
+    """
+    if not target.exists() and not target.is_symlink():
+        return
+    if not target.is_dir() or target.is_symlink():
+        raise TargetExistsError("the target is not a folder", path=str(target), hint="name another target")
+    if not any(target.iterdir()):
+        return
+    if not (target / MANIFEST_NAME).exists():
+        raise TargetExistsError(
+            "the target is a folder that holds other things", path=str(target), hint="name another target"
+        )
+    if not overwrite:
+        raise TargetExistsError(
+            "the target exists",
+            path=str(target),
+            hint="pass --overwrite to replace it, or name another target",
+        )
+
+
+@contextmanager
+def staging(target: Path) -> Iterator[Staging]:
+    """Own the staging folder of `target` while it lasts; on an error nothing is left of it.
+
+    Raises:
+        BusyError: another process owns it.
+        AccessError: the folder around the target may not be written.
+        DiskError: the disk is full or fails.
+    """
+    stage = Staging(target)
+    try:
+        stage.folder.mkdir(parents=True, exist_ok=True)
+        with (stage.folder / "lock").open("a+", encoding="utf-8") as lock:
+            _acquire(lock.fileno(), stage.folder / "lock")
+            lock.truncate(0)
+            lock.write(f"pid {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
+            lock.flush()
+            try:
+                yield stage
+            except BaseException:
+                stage.discard()
+                raise
+    except PermissionError as error:
+        if isinstance(error, AccessError):
+            raise
+        raise AccessError("permission denied", path=str(error.filename or target)) from None
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}:
+            raise
+        hint = "free some space, or name a target on another disk"
+        raise DiskError(os.strerror(error.errno), path=str(error.filename or target), hint=hint) from None
+
+
+def _acquire(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = path.read_text(encoding="utf-8").strip() or "another process"
+        raise BusyError(
+            f"busy: {owner}", path=str(path.parent), hint="wait until it ends, or end it"
+        ) from None
