@@ -27,11 +27,11 @@ CELL_SHIFT = np.uint64(64 - CELL_BITS)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Run:
-    """Records ordered by key; row-major, so that gathering copies whole records.
+    """Records ordered by key, by column as parser and Parquet have them: nothing is ever transposed.
 
     keys      uint64 (num_records,), ascending
-    numbers   float32 or float64 (num_records, num_number_columns); float32 only where every value survives it
-    integers  int64 (num_records, num_integer_columns)
+    numbers   float32 or float64 (num_number_columns, num_records); float32 only where every value survives it
+    integers  int64 (num_integer_columns, num_records)
     texts     one Arrow large_string array per text column
     """
 
@@ -55,8 +55,8 @@ class Run:
         """Return the records [begin, end) by position, without copying them."""
         return Run(
             keys=self.keys[begin:end],
-            numbers=self.numbers[begin:end],
-            integers=self.integers[begin:end],
+            numbers=self.numbers[:, begin:end],
+            integers=self.integers[:, begin:end],
             texts=tuple(text.slice(begin, end - begin) for text in self.texts),
         )
 
@@ -77,20 +77,27 @@ def narrowed(numbers: NDArray[np.float64]) -> NDArray[Any]:
 def build_run(
     keys: NDArray[np.uint64],
     order: NDArray[np.intp],
-    ordered_numbers: NDArray[np.float64],
+    *,
+    numbers: NDArray[Any],
     integers: NDArray[np.int64],
     texts: Sequence[pa.LargeStringArray],
 ) -> Run:
-    """Return the run of one batch: `ordered_numbers` is in order already, all else is put in `order`.
-
-    `ordered_numbers` is float64 (num_columns, num_records), `integers` likewise int64.
-    """
+    """Return the run of one batch: everything, given in one order, put into the order `order`."""
     return Run(
         keys=keys[order],
-        numbers=np.ascontiguousarray(narrowed(ordered_numbers).T),
-        integers=np.ascontiguousarray(integers.T[order]),
+        numbers=take_columns(numbers, order),
+        integers=take_columns(integers, order),
         texts=tuple(text.take(pa.array(order)) for text in texts),
     )
+
+
+def take_columns(values: NDArray[Any], positions: NDArray[np.intp]) -> NDArray[Any]:
+    """Return `values[:, positions]`; the positions must be valid.
+
+    Four times faster than indexing: "clip" leaves out a check per element and the copy that guards `out`.
+    """
+    out = np.empty((len(values), len(positions)), values.dtype)
+    return np.take(values, positions, axis=1, out=out, mode="clip")
 
 
 def merge_runs(runs: Sequence[Run]) -> Run:
@@ -99,24 +106,16 @@ def merge_runs(runs: Sequence[Run]) -> Run:
     Records with equal keys come in an order that depends on their values alone, never on the runs.
     """
     keys = np.concatenate([run.keys for run in runs])
-    numbers = _concatenate([run.numbers for run in runs])
-    integers = np.concatenate([run.integers for run in runs])
+    # Runs of float32 and of float64 may stand beside each other; the wider type holds both exactly.
+    dtype = np.result_type(*{run.numbers.dtype for run in runs})
+    numbers = np.concatenate([run.numbers for run in runs], axis=1, dtype=dtype)
+    integers = np.concatenate([run.integers for run in runs], axis=1)
     texts = [pa.concat_arrays([run.texts[index] for run in runs]) for index in range(len(runs[0].texts))]
     order = key_order(keys)
     ordered = keys[order]
     if (ordered[1:] == ordered[:-1]).any():
         order = _order_by_value(keys, numbers, integers, texts)
-    return Run(
-        keys=keys[order],
-        numbers=np.take(numbers, order, axis=0),
-        integers=np.take(integers, order, axis=0),
-        texts=tuple(text.take(pa.array(order)) for text in texts),
-    )
-
-
-def _concatenate(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    # Runs of float32 and of float64 may stand beside each other; the wider type holds both exactly.
-    return np.concatenate(parts, dtype=np.result_type(*{part.dtype for part in parts}))
+    return build_run(keys, order, numbers=numbers, integers=integers, texts=texts)
 
 
 def _order_by_value(
@@ -126,7 +125,7 @@ def _order_by_value(
     texts: Sequence[pa.LargeStringArray],
 ) -> NDArray[np.intp]:
     ranks = [np.unique(np.asarray(text.to_pylist(), dtype=str), return_inverse=True)[1] for text in texts]
-    return np.lexsort([*ranks, *integers.T, *numbers.T, keys])
+    return np.lexsort([*ranks, *integers, *numbers, keys])
 
 
 class RankIndex:

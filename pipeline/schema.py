@@ -72,13 +72,28 @@ class Schema:
         """The weight column, if there is one."""
         return next(iter(self.with_role("weight")), None)
 
+    @property
+    def numbers(self) -> tuple[Column, ...]:
+        """The columns read as numbers, the features first: the rows of a matrix of numbers.
+
+        Features first, so that a feature matrix is a view of it and never a copy.
+        """
+        others = (c for c in self.used if c.reading == "number" and c.role != "feature")
+        return (*self.features, *others)
+
+    @property
+    def integers(self) -> tuple[Column, ...]:
+        """The columns read as 64-bit integers, in the order of the header."""
+        return tuple(column for column in self.used if column.reading == "integer")
+
+    @property
+    def texts(self) -> tuple[Column, ...]:
+        """The columns read as text, in the order of the header."""
+        return tuple(column for column in self.used if column.reading == "text")
+
     def with_role(self, role: Role) -> tuple[Column, ...]:
         """Return the columns of `role`, in the order of the header."""
         return tuple(column for column in self.columns if column.role == role)
-
-    def with_reading(self, reading: Reading) -> tuple[Column, ...]:
-        """Return the used columns read as `reading`, in the order of the header."""
-        return tuple(column for column in self.used if column.reading == reading)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -177,9 +177,7 @@ def _finish(
     batch_records: int,
     folder: Path,
 ) -> Finish:
-    features = [
-        row for row, column in enumerate(plan.schema.with_reading("number")) if column.role == "feature"
-    ]
+    features = [row for row, column in enumerate(plan.schema.numbers) if column.role == "feature"]
     return Finish(
         schema=plan.schema,
         classes=classes,
@@ -195,7 +193,7 @@ def _finish(
 
 
 def _warnings(plan: ConvertPlan, train: Moments, classes: Sequence[float | str]) -> list[str]:
-    numbers = plan.schema.with_reading("number")
+    numbers = plan.schema.numbers
     warnings = [
         f"column {column.name!r} is constant in the train split: its scale is 1"
         for column, constant in zip(numbers, train.constant(), strict=True)

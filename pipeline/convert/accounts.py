@@ -39,7 +39,7 @@ class Accounts:
     def __init__(self, plan: ConvertPlan, header_lines: tuple[int, ...]) -> None:
         self._plan = plan
         self.files = [FileAccount(num_lines=lines) for lines in header_lines]
-        self.moments: Moments = moments_of.empty(len(plan.schema.with_reading("number")))
+        self.moments: Moments = moments_of.empty(len(plan.schema.numbers))
         self.labels: set[float | str] = set()
         self.rejects: list[tuple[int, Reject]] = []
         self.warnings: list[str] = []

@@ -126,7 +126,7 @@ def _class_value(value: float | str) -> int | str:
 
 def _columns(plan: ConvertPlan, moments: Moments) -> tuple[ColumnEntry, ...]:
     schema = plan.schema
-    rows = {column.name: row for row, column in enumerate(schema.with_reading("number"))}
+    rows = {column.name: row for row, column in enumerate(schema.numbers)}
     return tuple(
         ColumnEntry(
             name=column.name,

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pipeline import keys as record_keys
 from pipeline import moments as moments_of
 from pipeline.errors import LabelError, NonFiniteError, PipelineError
-from pipeline.runs import Run, build_run
+from pipeline.runs import Run, build_run, narrowed, take_columns
 from pipeline.source import careful, fast
 
 if TYPE_CHECKING:
@@ -94,8 +94,9 @@ def _ordered(
     if parsed.kept is not None:
         keys = keys[parsed.kept]
     order = record_keys.key_order(keys)
-    ordered = np.take(parsed.numbers, order, axis=1)
-    run = build_run(keys, order, ordered, parsed.integers, parsed.texts)
+    run = build_run(
+        keys, order, numbers=narrowed(parsed.numbers), integers=parsed.integers, texts=parsed.texts
+    )
     certain = record_keys.certain_train_key(identity.split[0])
     num_certain = run.num_records if certain >> 64 else int(np.searchsorted(run.keys, np.uint64(certain)))
     summary = RangeSummary(
@@ -108,7 +109,7 @@ def _ordered(
         num_blank=parsed.num_blank,
         num_lines=parsed.num_lines,
         rejects=parsed.rejects,
-        moments=moments_of.of_batch(ordered[:, :num_certain]),
+        moments=moments_of.of_batch(take_columns(parsed.numbers, order[:num_certain])),
         labels=labels,
         kept_text_bytes=sum(pc.sum(pc.binary_length(column)).as_py() or 0 for column in parsed.texts),
         begin=text.begin,
@@ -123,10 +124,10 @@ def _labels(parsed: ParsedRange, text: RangeText, plan: ConvertPlan) -> frozense
     if schema.label_kind == "number":
         return frozenset()
     if schema.label.reading == "text":
-        index = schema.with_reading("text").index(schema.label)
+        index = schema.texts.index(schema.label)
         distinct: list[float | str] = parsed.texts[index].unique().to_pylist()
     else:
-        index = schema.with_reading("number").index(schema.label)
+        index = schema.numbers.index(schema.label)
         values = parsed.numbers[index]
         whole = values == np.floor(values)
         if not whole.all():
@@ -159,7 +160,7 @@ def check_classes(num_classes: int, name: str) -> None:
 def _check_float32(parsed: ParsedRange, text: RangeText, plan: ConvertPlan) -> None:
     """Raise if a value that is stored as it is does not fit into float32."""
     raw_roles = {"weight"} if plan.options.identity.standardize else {"weight", "feature"}
-    for index, column in enumerate(plan.schema.with_reading("number")):
+    for index, column in enumerate(plan.schema.numbers):
         if column.role not in raw_roles or not parsed.num_kept:
             continue
         values: NDArray[np.float64] = np.abs(parsed.numbers[index])

@@ -78,10 +78,10 @@ def moments_of_ranks(index: RankIndex, begin: int, end: int, batch_records: int)
     total: Moments | None = None
     for first in range(begin, end, batch_records):
         run = index.gather(first, min(first + batch_records, end))
-        part = moments_of.of_batch(np.ascontiguousarray(run.numbers.T, dtype=np.float64))
+        part = moments_of.of_batch(run.numbers.astype(np.float64))
         total = part if total is None else moments_of.merge(total, part)
     if total is None:
-        return moments_of.empty(index.gather(0, 0).numbers.shape[1])
+        return moments_of.empty(len(index.gather(0, 0).numbers))
     return total
 
 
@@ -147,31 +147,40 @@ def _batches(spec: ShardSpec, index: RankIndex, finish: Finish) -> Iterator[Shar
 def finished(run: Run, finish: Finish) -> ShardBatch:
     """Return the records of `run` in their final units: features standardized in float64, then float32."""
     schema = finish.schema
-    numbers, integers, texts = (schema.with_reading(r) for r in ("number", "integer", "text"))
-    columns = [index for index, column in enumerate(numbers) if column.role == "feature"]
-    features = run.numbers if len(columns) == len(numbers) else run.numbers[:, columns]
-    values: NDArray[np.float64] = features.astype(np.float64)
-    if finish.standardize:
-        values -= finish.mean
-        values /= finish.scale
-    missing = np.isnan(values)
-    if missing.any():
-        values = np.where(missing, 0.0 if finish.standardize else finish.mean, values)
-    with np.errstate(over="ignore"):
-        narrow = values.astype(np.float32)
-    if not np.isfinite(narrow).all():
-        name = schema.features[int(np.argmin(np.isfinite(narrow).all(axis=0)))].name
-        raise NonFiniteError("a standardized value is too large for float32", column=name)
+    num_features = len(schema.features)
     others: dict[str, NDArray[Any] | pa.Array] = {
-        column.name: run.numbers[:, index].astype(np.float32 if column.role == "weight" else np.float64)
-        for index, column in enumerate(numbers)
-        if column.role != "feature"
+        column.name: values.astype(np.float32 if column.role == "weight" else np.float64)
+        for column, values in zip(schema.numbers[num_features:], run.numbers[num_features:], strict=True)
     }
-    others |= {column.name: run.integers[:, index] for index, column in enumerate(integers)}
-    others |= {column.name: run.texts[index] for index, column in enumerate(texts)}
+    others |= {column.name: values for column, values in zip(schema.integers, run.integers, strict=True)}
+    others |= {column.name: values for column, values in zip(schema.texts, run.texts, strict=True)}
     if finish.classes:
         others[schema.label.name] = _class_indices(others[schema.label.name], finish.classes)
-    return ShardBatch(features=narrow, others=others)
+    return ShardBatch(features=_finished_features(run.numbers[:num_features], finish), others=others)
+
+
+def _finished_features(raw: NDArray[Any], finish: Finish) -> NDArray[np.float32]:
+    """Return the features in final units, float32 (num_features, num_records).
+
+    Column by column, so that the float64 between lives in the cache of the processor.
+    """
+    features = np.empty(raw.shape, np.float32)
+    exact = np.empty(raw.shape[1], np.float64)
+    for row, (values, mean, scale) in enumerate(zip(raw, finish.mean, finish.scale, strict=True)):
+        if finish.standardize:
+            np.subtract(values, mean, out=exact)
+            np.divide(exact, scale, out=exact)
+        else:
+            exact[:] = values
+        with np.errstate(over="ignore"):
+            features[row] = exact
+        if not np.isfinite(features[row]).all():
+            missing = np.isnan(exact)
+            features[row, missing] = 0.0 if finish.standardize else mean
+            if not np.isfinite(features[row]).all():
+                name = finish.schema.features[row].name
+                raise NonFiniteError("a standardized value is too large for float32", column=name)
+    return features
 
 
 def _class_indices(labels: NDArray[Any] | pa.Array, classes: tuple[float | str, ...]) -> NDArray[np.int64]:

@@ -24,7 +24,7 @@ class ShardColumn:
 class ShardBatch:
     """Records in their final order and units: one row group of a shard.
 
-    features  float32 (num_records, num_features), C order
+    features  float32 (num_features, num_records), C order: by column
     others    by column name: the label, the weight and the kept columns, (num_records,) each
     """
 
@@ -34,4 +34,4 @@ class ShardBatch:
     @property
     def num_records(self) -> int:
         """The number of records."""
-        return len(self.features)
+        return int(self.features.shape[1])

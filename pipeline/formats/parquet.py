@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -69,8 +68,7 @@ class ShardWriter:
 
 def to_arrow(batch: ShardBatch, columns: Sequence[ShardColumn], schema: pa.Schema) -> pa.Table:
     """Return the batch as an Arrow table with the columns in the order of the CSV."""
-    by_column = np.ascontiguousarray(batch.features.T)
-    features = iter(by_column)
+    features = iter(batch.features)
     arrays = [
         pa.array(next(features) if c.role == "feature" else batch.others[c.name]).cast(field.type)
         for c, field in zip(columns, schema, strict=True)

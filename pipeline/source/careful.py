@@ -10,8 +10,7 @@ import csv
 import io
 import math
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +27,9 @@ from pipeline.errors import (
 from pipeline.source.parsed import ParsedRange, Reject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
     from pipeline.plan import ConvertPlan
     from pipeline.schema import Column
@@ -94,30 +95,16 @@ def _shown(cell: str) -> str:
     return repr(cell if len(cell) <= 60 else cell[:60] + "…")  # noqa: PLR2004  # what fits on one line
 
 
-@dataclass(slots=True, kw_only=True)
-class _Cells:
-    """The cells read so far, by column; only whole rows are ever added."""
-
-    numbers: list[list[float]]
-    integers: list[list[int]]
-    texts: list[list[str]]
-    kept: list[int] = field(default_factory=list)
-
-
 def parse(text: bytes, plan: ConvertPlan) -> ParsedRange:
     """Parse the records of one range; lines in errors and rejects count from 1 at the start of `text`.
 
     Raises:
         InputError: the first fault that the options do not allow to set aside.
     """
-    schema = plan.schema
+    schema, identity = plan.schema, plan.options.identity
     names = schema.names
-    identity = plan.options.identity
-    cells = _Cells(
-        numbers=[[] for _ in schema.with_reading("number")],
-        integers=[[] for _ in schema.with_reading("integer")],
-        texts=[[] for _ in schema.with_reading("text")],
-    )
+    cells: dict[str, list[Any]] = {column.name: [] for column in schema.used}
+    kept: list[int] = []
     rejects: list[Reject] = []
     num_records = num_blank = 0
     skip: dict[Fault, bool] = {
@@ -146,9 +133,24 @@ def parse(text: bytes, plan: ConvertPlan) -> ParsedRange:
                 raise
             rejects.append(_reject(error, index, row, text, plan.dialect.delimiter))
             continue
-        _add(cells, schema.columns, values)
-        cells.kept.append(index)
-    return _parsed(cells, rejects, num_records, num_blank, text)
+        kept.append(index)
+        for column, value in zip(schema.columns, values, strict=True):
+            if column.role != "drop":
+                cells[column.name].append(value)
+    return ParsedRange(
+        num_records=num_records,
+        kept=None if len(kept) == num_records else np.asarray(kept, np.intp),
+        numbers=_stack([cells[column.name] for column in schema.numbers], len(kept), np.float64),
+        integers=_stack([cells[column.name] for column in schema.integers], len(kept), np.int64),
+        texts=tuple(pa.array(cells[column.name], pa.large_string()) for column in schema.texts),
+        rejects=tuple(rejects),
+        num_blank=num_blank,
+        num_lines=text.count(b"\n"),
+    )
+
+
+def _stack(columns: list[list[Any]], num_records: int, dtype: type[np.generic]) -> NDArray[Any]:
+    return np.array(columns, dtype).reshape(len(columns), num_records)
 
 
 def _reject(error: InputError, index: int, row: list[str], text: bytes, delimiter: str) -> Reject:
@@ -196,32 +198,6 @@ def _checked_text(column: Column, cell: str) -> str:
     if column.role == "label" and cell.strip(BLANKS).casefold() in MISSING:
         raise MissingValueError("no label", hint="pass --on-missing drop to set such rows aside")
     return cell.strip(BLANKS) if column.role == "label" else cell
-
-
-def _add(cells: _Cells, columns: Sequence[Column], values: Sequence[float | int | str | None]) -> None:
-    numbers, integers, texts = iter(cells.numbers), iter(cells.integers), iter(cells.texts)
-    for column, value in zip(columns, values, strict=True):
-        if column.role == "drop":
-            continue
-        into = {"number": numbers, "integer": integers, "text": texts}[column.reading]
-        next(into).append(value)  # type: ignore[attr-defined]
-
-
-def _parsed(
-    cells: _Cells, rejects: list[Reject], num_records: int, num_blank: int, text: bytes
-) -> ParsedRange:
-    num_kept = len(cells.kept)
-    kept = None if num_kept == num_records else np.asarray(cells.kept, np.intp)
-    return ParsedRange(
-        num_records=num_records,
-        kept=kept,
-        numbers=np.array(cells.numbers, np.float64).reshape(len(cells.numbers), num_kept),
-        integers=np.array(cells.integers, np.int64).reshape(len(cells.integers), num_kept),
-        texts=tuple(pa.array(column, pa.large_string()) for column in cells.texts),
-        rejects=tuple(rejects),
-        num_blank=num_blank,
-        num_lines=text.count(b"\n"),
-    )
 
 
 def read_rows(text: bytes, delimiter: str) -> Iterator[tuple[int, list[str]]]:

@@ -39,7 +39,6 @@ def try_parse(text: bytes, plan: ConvertPlan) -> ParsedRange | None:
     """Return the records of one range, or None where any check raises a doubt."""
     if text.startswith(BYTE_ORDER_MARK):
         return None  # Polars would drop it in silence, in the middle of a file
-    num_lines = text.count(b"\n")
     try:
         frame = pl.read_csv(
             text,
@@ -52,10 +51,12 @@ def try_parse(text: bytes, plan: ConvertPlan) -> ParsedRange | None:
         )
     except pl.exceptions.PolarsError:
         return None
-    # Also catches line ends inside quotes, and blank lines that were skipped.
-    if frame.height != num_lines + (not text.endswith(b"\n")):
+    # Polars makes a row of every line end outside quotes, of nulls where the line is blank: without quotes
+    # its height is the number of lines, and counting them in the text is only needed where there are quotes.
+    ends_open = not text.endswith(b"\n")
+    if b'"' in text and frame.height != text.count(b"\n") + ends_open:
         return None
-    return _checked(frame, plan.schema, num_lines)
+    return _checked(frame, plan.schema, num_lines=frame.height - ends_open)
 
 
 def _polars_schema(schema: Schema) -> dict[str, pl.DataType]:
@@ -65,14 +66,14 @@ def _polars_schema(schema: Schema) -> dict[str, pl.DataType]:
     }
 
 
-def _checked(frame: pl.DataFrame, schema: Schema, num_lines: int) -> ParsedRange | None:
+def _checked(frame: pl.DataFrame, schema: Schema, *, num_lines: int) -> ParsedRange | None:
     if any(series.null_count() for series in frame):
         return None
-    numbers = _stack(frame, [column.name for column in schema.with_reading("number")], np.float64)
+    numbers = _stack(frame, [column.name for column in schema.numbers], np.float64)
     if not np.isfinite(numbers).all():
         return None
-    integers = _stack(frame, [column.name for column in schema.with_reading("integer")], np.int64)
-    texts = [frame[column.name] for column in schema.with_reading("text")]
+    integers = _stack(frame, [column.name for column in schema.integers], np.int64)
+    texts = [frame[column.name] for column in schema.texts]
     # A quote that survives in a cell was doubled, or stood where none may: `csv` decides.
     if any(series.str.contains('"', literal=True).any() for series in texts):
         return None
