@@ -1,0 +1,76 @@
+"""Owns the import of TensorFlow and Keras: late, quiet, with the way to install them where they are missing.
+
+Neighbours: every module that computes with them asks here, inside the function that needs them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pipeline.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+
+def tensorflow() -> ModuleType:
+    """Return the module `tensorflow`.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    return _module("tensorflow")
+
+
+def keras() -> ModuleType:
+    """Return the module `keras`, on top of TensorFlow.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    tensorflow()
+    return _module("keras")
+
+
+def _module(name: str) -> ModuleType:
+    if name in sys.modules:
+        return sys.modules[name]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    try:
+        with _quiet_stderr():
+            return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise MissingExtraError.of(name, "train") from None
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Hold back what C++ writes to standard error; show it after all if the import fails.
+
+    TensorFlow logs the processor's features and missing GPU libraries while it is loaded, before any of its
+    switches work.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        kept = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except ModuleNotFoundError:
+            raise
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -1,0 +1,16 @@
+"""Reads datasets for training: batches as NumPy arrays or as a tf.data pipeline, in an order that is exact.
+
+order          which records follow each other, in which blocks, and whose: arithmetic
+rows           some records as arrays
+read_parquet   a range of records of one shard; read_tfrecord likewise
+reader         one rank's share of an epoch as permuted blocks
+batches        NumPy batches, without TensorFlow
+tfdata         the same batches as a tf.data pipeline
+check          is the dataset there, whole, and of one run
+"""
+
+from pipeline.loader.batches import batches
+from pipeline.loader.check import check_dataset
+from pipeline.loader.tfdata import dataset
+
+__all__ = ["batches", "check_dataset", "dataset"]

@@ -1,0 +1,75 @@
+"""Owns reading a range of records from a Parquet shard, whole row groups at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import ShardError
+from pipeline.loader.rows import REMAKE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from pipeline.loader.rows import Columns, Rows
+
+TILE_RECORDS = (
+    512  # what is transposed at once: 512 records of 32 float32 are 64 KiB, well within a core's L2
+)
+
+
+def read_parquet(
+    path: Path, *, begin: int, end: int, columns: Columns, into: Rows, verify_checksums: bool
+) -> None:
+    """Read the records [begin, end) of a shard into `into`, whole row groups at a time.
+
+    Without `verify_checksums`, a quarter faster, a flipped bit is just another number.
+
+    Raises:
+        ShardError: the file is missing, damaged, or holds other records than the manifest says.
+    """
+    names = [*columns.features, columns.label, *([columns.weight] if columns.weight else [])]
+    try:
+        # Not memory-mapped: a file that shrinks while it is mapped kills the process.
+        with pq.ParquetFile(path, page_checksum_verification=verify_checksums, pre_buffer=False) as file:
+            start = filled = 0
+            for group_index in range(file.metadata.num_row_groups):
+                stop = start + file.metadata.row_group(group_index).num_rows
+                if start < end and stop > begin:
+                    table = file.read_row_group(group_index, columns=names, use_threads=False)
+                    table = table.slice(max(begin - start, 0), min(end, stop) - max(begin, start))
+                    _fill(into.between(filled, filled + table.num_rows), table, columns)
+                    filled += table.num_rows
+                start = stop
+    except FileNotFoundError:
+        raise ShardError("no such shard", path=str(path), hint=REMAKE) from None
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise ShardError(f"damaged: {_first_line(error)}", path=str(path), hint=REMAKE) from None
+    if filled != end - begin:
+        raise ShardError(f"{start} records, expected at least {end}", path=str(path), hint=REMAKE)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _fill(into: Rows, table: pa.Table, columns: Columns) -> None:
+    by_column = np.stack([_values(table, name) for name in columns.features])
+    # Tile by tile: copying the transposed whole would touch every line of the cache once per column.
+    for begin in range(0, table.num_rows, TILE_RECORDS):
+        into.features[begin : begin + TILE_RECORDS] = by_column[:, begin : begin + TILE_RECORDS].T
+    into.label[:] = _values(table, columns.label)
+    if into.weight is not None and columns.weight is not None:
+        into.weight[:] = _values(table, columns.weight)
+
+
+def _values(table: pa.Table, name: str) -> NDArray[Any]:
+    column = table.column(name)
+    if column.null_count:
+        raise pa.ArrowInvalid(f"column {name!r} holds nulls")
+    return np.asarray(column.to_numpy())
