@@ -48,7 +48,8 @@ class Draws:
     __slots__ = ("_stream",)
 
     def __init__(self, *, seed: int, block: int) -> None:
-        self._stream = np.random.Philox(key=[seed, block])
+        # An array, since NumPy makes floats of a list in which one number needs all 64 bits.
+        self._stream = np.random.Philox(key=np.array([seed, block], np.uint64))
 
     def words(self, num_rows: int, num_records: int) -> NDArray[np.uint32]:
         """Return uniform 32-bit words, uint32 (num_rows, num_records)."""
