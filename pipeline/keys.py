@@ -34,7 +34,9 @@ BAND = Fraction(1, 64)
 
 def record_keys(*, seed: int, file_index: int, range_index: int, num_records: int) -> NDArray[np.uint64]:
     """Return the keys of the records of one byte range, uint64 (num_records,), in their order."""
-    stream = np.random.Philox(key=[seed, file_index * MAX_FILES + range_index])
+    # As uint64 explicitly: a list with a seed of 2**63 or more would become float64 and lose bits.
+    key = np.array([seed, file_index * MAX_FILES + range_index], np.uint64)
+    stream = np.random.Philox(key=key)
     return np.asarray(stream.random_raw(num_records), dtype=np.uint64)
 
 

@@ -154,6 +154,18 @@ class Estimates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPlan:
+    """How `--memory` is divided; nothing of it changes the bytes of a dataset.
+
+    `cell_bits` is the logarithm of the number of cells in which runs are spilled and gathered.
+    """
+
+    num_workers: int
+    runs_bytes: int
+    cell_bits: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConvertPlan:
     """All that `convert` will do: sources, columns, options; computed once, then only acted on."""
 
@@ -162,8 +174,8 @@ class ConvertPlan:
     dialect: Dialect
     schema: Schema
     options: ConvertOptions
-    num_workers: int
     estimates: Estimates
+    memory: MemoryPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

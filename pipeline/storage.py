@@ -4,6 +4,7 @@ Nothing appears under the target's name before it is whole. Knows no format. Nei
 a `HashedFile`, `convert` publishes a `Staging`.
 
     shards.incomplete/         beside the target, on the same file system
+        runs/                  what memory cannot hold
         lock                   held by the running process; the kernel frees it when the process ends
         dataset/               becomes the target by one rename
 """
@@ -37,7 +38,7 @@ class HashedFile:
         self._hash = hashlib.sha256()
         self.num_bytes = 0
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """Append `data`, any buffer of bytes."""
         view = memoryview(data).cast("B")
         self._hash.update(view)
@@ -106,11 +107,13 @@ class Staging:
         self.target = target
         self.folder = target.with_name(target.name + ".incomplete")
         self.dataset = self.folder / "dataset"
+        self.runs = self.folder / "runs"
 
     def begin(self) -> None:
-        """Make an empty dataset folder to write into."""
-        shutil.rmtree(self.dataset, ignore_errors=True)
-        self.dataset.mkdir()
+        """Make empty folders for the dataset and for runs."""
+        for folder in (self.dataset, self.runs):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
 
     def publish(self) -> None:
         """Make the dataset the target, by rename; a dataset that was there is removed after that."""

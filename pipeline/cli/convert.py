@@ -12,6 +12,7 @@ from pipeline.cli import display
 
 if TYPE_CHECKING:
     from pipeline.convert import ConvertSummary
+    from pipeline.manifest import Split
     from pipeline.plan import ConvertOptions, ConvertPlan, ShardFormat
 
 CHOICE_BAD = click.Choice(["error", "skip"])
@@ -143,7 +144,7 @@ def _plan_json(plan: ConvertPlan) -> dict[str, Any]:
         "seed": plan.options.identity.seed,
         "split": [float(share) for share in plan.options.identity.split],
         "formats": list(plan.options.formats),
-        "workers": plan.num_workers,
+        "workers": plan.memory.num_workers,
         "memory_bytes": plan.options.memory_bytes,
         "estimated": {
             "records": estimates.num_records,
@@ -174,7 +175,7 @@ def _plan_text(plan: ConvertPlan) -> str:
         "split": f"{shares}  (seed {plan.options.identity.seed})",
         "expected": f"about {estimates.num_records:,} records in {estimates.num_ranges} byte ranges",
         "shards": f"{shards}  ({formats}, about {shard_size})",
-        "workers": str(plan.num_workers),
+        "workers": str(plan.memory.num_workers),
     }
     lines = [f"{name:<10}{value}" for name, value in rows.items() if value]
     lines.append("nothing was written: this was --dry-run")
@@ -190,7 +191,7 @@ def _summary_json(summary: ConvertSummary) -> dict[str, Any]:
             name: getattr(manifest.records, name) for name in ("read", "written", "rejected", "blank")
         },
         "splits": {
-            name: {"records": split.records, "shards": len(split.shards)}
+            name: {"records": split.records, "shards": _num_shards(split)}
             for name, split in manifest.splits.items()
         },
         "bytes": sum(shard.bytes for split in manifest.splits.values() for shard in split.shards),
@@ -200,12 +201,17 @@ def _summary_json(summary: ConvertSummary) -> dict[str, Any]:
     }
 
 
+def _num_shards(split: Split) -> int:
+    """The number of shards, each counted once however many formats it has."""
+    return len({Path(shard.path).stem for shard in split.shards})
+
+
 def _summary_text(summary: ConvertSummary) -> str:
     manifest = summary.manifest
     lines = [f"{'split':<8}{'records':>14}{'shards':>8}{'size':>12}"]
     for name, split in manifest.splits.items():
         size = display.amount(sum(shard.bytes for shard in split.shards), "bytes")
-        lines.append(f"{name:<8}{split.records:>14,}{len(split.shards):>8}{size:>12}")
+        lines.append(f"{name:<8}{split.records:>14,}{_num_shards(split):>8}{size:>12}")
     counts = manifest.records
     lines.append(
         f"{counts.read:,} records read = {counts.written:,} written + {counts.rejected:,} rejected"

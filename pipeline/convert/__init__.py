@@ -23,7 +23,7 @@ from pipeline.errors import PipelineError, TooManyRejectsError
 from pipeline.manifest import MANIFEST_NAME, to_json
 from pipeline.plan import cut_shards, record_bytes, row_group_records
 from pipeline.progress import SILENT
-from pipeline.runs import RankIndex, Run
+from pipeline.runs.store import RunStore
 from pipeline.source.files import count_lines
 from pipeline.source.ranges import CutInsideQuotesError, stored_ranges, streamed_ranges
 from pipeline.storage import check_target, staging, write_text
@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from pipeline.convert.reading import RangeSummary
     from pipeline.convert.writing import WrittenShard
     from pipeline.manifest import Manifest
     from pipeline.moments import Moments
     from pipeline.plan import ConvertOptions, ConvertPlan
     from pipeline.progress import Progress
+    from pipeline.runs.ranks import RankIndex
     from pipeline.source.ranges import RangeText, StoredRange
 
 __all__ = ["ConvertSummary", "convert", "make_plan"]
@@ -72,8 +74,8 @@ def convert(
     plan = make_plan(source, options)
     with staging(target) as stage:
         stage.begin()
-        accounts, runs = _read(plan, progress)
-        manifest = _write(plan, accounts, runs, stage.dataset, progress)
+        accounts, index = _read(plan, stage.runs, progress)
+        manifest = _write(plan, accounts, index, stage.dataset, progress)
         if accounts.rejects:
             write_text(stage.dataset / REJECTS_NAME, rejects_jsonl(plan, accounts))
         write_text(stage.dataset / MANIFEST_NAME, to_json(manifest))
@@ -81,13 +83,18 @@ def convert(
     return ConvertSummary(target=target, manifest=manifest, seconds=time.monotonic() - began)
 
 
-def _read(plan: ConvertPlan, progress: Progress) -> tuple[Accounts, list[Run]]:
-    """Return the accounts and the sorted runs of all ranges."""
+def _read(plan: ConvertPlan, folder: Path, progress: Progress) -> tuple[Accounts, RankIndex]:
+    """Return the accounts of all ranges, and their records ordered, in memory and in `folder`."""
     try:
-        return _read_ranges(plan, _ranges(plan, streamed=False), progress)
+        return _read_ranges(plan, _ranges(plan, streamed=False), _store(plan, folder / "0"), progress)
     except CutInsideQuotesError:
         progress.finish()
-        return _read_ranges(plan, _ranges(plan, streamed=True), progress)
+        return _read_ranges(plan, _ranges(plan, streamed=True), _store(plan, folder / "1"), progress)
+
+
+def _store(plan: ConvertPlan, folder: Path) -> RunStore:
+    folder.mkdir()
+    return RunStore(folder, budget_bytes=plan.memory.runs_bytes, cell_bits=plan.memory.cell_bits)
 
 
 def _ranges(plan: ConvertPlan, *, streamed: bool) -> Iterator[StoredRange | RangeText]:
@@ -100,21 +107,27 @@ def _ranges(plan: ConvertPlan, *, streamed: bool) -> Iterator[StoredRange | Rang
 
 
 def _read_ranges(
-    plan: ConvertPlan, ranges: Iterator[StoredRange | RangeText], progress: Progress
-) -> tuple[Accounts, list[Run]]:
+    plan: ConvertPlan,
+    ranges: Iterator[StoredRange | RangeText],
+    store: RunStore,
+    progress: Progress,
+) -> tuple[Accounts, RankIndex]:
     header_lines = tuple(count_lines(file.path, file.compression, file.text_offset) for file in plan.files)
     accounts = Accounts(plan, header_lines)
-    runs: list[Run] = []
     is_plain = all(file.compression == "none" for file in plan.files)
     progress.start("reading", total=plan.estimates.text_bytes if is_plain else None, unit="bytes")
-    results = map_tasks(functools.partial(read_range, plan=plan), ranges, num_workers=plan.num_workers)
+
+    def read(task: StoredRange | RangeText) -> RangeSummary:
+        result = read_range(task, plan)
+        store.add(result.run)
+        return result.summary
+
     file_index = 0
     try:
-        for result in results:
-            file_index = result.summary.file_index
-            accounts.add(result.summary)
-            runs.append(result.run)
-            progress.advance(result.summary.num_text_bytes)
+        for summary in map_tasks(read, ranges, num_workers=plan.memory.num_workers):
+            file_index = summary.file_index
+            accounts.add(summary)
+            progress.advance(summary.num_text_bytes)
     except PipelineError as error:
         # Results come in range order, so all lines before the faulty range are counted by now.
         if error.line is not None and not isinstance(error, TooManyRejectsError):
@@ -124,14 +137,13 @@ def _read_ranges(
         check_unchanged(file)
     accounts.finish()
     progress.finish()
-    return accounts, runs
+    return accounts, store.index()
 
 
 def _write(
-    plan: ConvertPlan, accounts: Accounts, runs: Sequence[Run], folder: Path, progress: Progress
+    plan: ConvertPlan, accounts: Accounts, index: RankIndex, folder: Path, progress: Progress
 ) -> Manifest:
     """Write all shards into `folder` and return the manifest."""
-    index = RankIndex(runs)
     per_record = record_bytes(plan.schema, accounts.kept_text_bytes // accounts.num_kept)
     batch_records = row_group_records(per_record)
     specs = cut_shards(
@@ -147,7 +159,7 @@ def _write(
     progress.start("writing shards", total=index.num_records, unit="records")
     written: list[WrittenShard] = []
     for shard in map_tasks(
-        functools.partial(write_shard, index=index, finish=finish), specs, num_workers=plan.num_workers
+        functools.partial(write_shard, index=index, finish=finish), specs, num_workers=plan.memory.num_workers
     ):
         written.append(shard)
         progress.advance(shard.spec.end - shard.spec.begin)

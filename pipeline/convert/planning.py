@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from pipeline.convert import memory
 from pipeline.errors import LabelError, PipelineError
-from pipeline.plan import ConvertPlan, Estimates, cut_shards, record_bytes
+from pipeline.plan import ConvertPlan, Estimates, cut_shards, record_bytes, row_group_records
 from pipeline.schema import assign_roles, build_schema
 from pipeline.source import sniff as sniffing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.plan import ConvertOptions
+    from pipeline.plan import ConvertOptions, MemoryPlan
     from pipeline.schema import LabelKind, Reading, Schema
     from pipeline.source.sniff import Sniffed
 
@@ -32,14 +33,29 @@ def make_plan(source: Path, options: ConvertOptions) -> ConvertPlan:
     except PipelineError as error:
         error.path = str(source)
         raise
+    estimates = _estimate(sniffed, schema, options)
     return ConvertPlan(
         files=(sniffed.file,),
         header=sniffed.header,
         dialect=sniffed.dialect,
         schema=schema,
         options=options,
+        estimates=estimates,
+        memory=_memory(sniffed, schema, options, estimates),
+    )
+
+
+def _memory(sniffed: Sniffed, schema: Schema, options: ConvertOptions, estimates: Estimates) -> MemoryPlan:
+    range_bytes = min(options.identity.range_bytes, estimates.text_bytes)
+    records_per_range = range_bytes / sniffed.mean_record_bytes
+    group_records = row_group_records(record_bytes(schema))
+    return memory.divide(
+        options.memory_bytes,
         num_workers=options.num_workers or len(os.sched_getaffinity(0)),
-        estimates=_estimate(sniffed, schema, options),
+        num_cells_per_range=round(records_per_range * len(schema.columns)),
+        range_bytes=range_bytes,
+        row_group_bytes=8 * (1 + len(schema.used)) * min(group_records, estimates.num_records),
+        num_row_groups=-(-estimates.num_records // group_records),
     )
 
 

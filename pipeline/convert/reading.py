@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pipeline import keys as record_keys
 from pipeline import moments as moments_of
 from pipeline.errors import LabelError, NonFiniteError, PipelineError
-from pipeline.runs import Run, build_run, narrowed, take_columns
+from pipeline.runs.run import Run, build_run, narrowed, take_columns
 from pipeline.source import careful, fast
 
 if TYPE_CHECKING:

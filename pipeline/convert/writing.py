@@ -15,23 +15,23 @@ import pyarrow.compute as pc
 
 from pipeline import moments as moments_of
 from pipeline.errors import NonFiniteError
-from pipeline.formats import parquet
+from pipeline.formats import parquet, tfrecord
 from pipeline.formats.batch import ShardBatch, ShardColumn
 from pipeline.manifest import ShardEntry
 from pipeline.storage import HashedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from pipeline.moments import Moments
     from pipeline.plan import ShardFormat, ShardSpec
-    from pipeline.runs import RankIndex, Run
+    from pipeline.runs.ranks import RankIndex
+    from pipeline.runs.run import Run
     from pipeline.schema import Schema
 
-FORMATS = {"parquet": parquet}
+FORMATS = {"parquet": parquet, "tfrecord": tfrecord}
 
 
 class BatchWriter(Protocol):
@@ -75,13 +75,9 @@ class WrittenShard:
 
 def moments_of_ranks(index: RankIndex, begin: int, end: int, batch_records: int) -> Moments:
     """Return the moments of the numeric columns over the ranks [begin, end), in order of rank."""
-    total: Moments | None = None
-    for first in range(begin, end, batch_records):
-        run = index.gather(first, min(first + batch_records, end))
-        part = moments_of.of_batch(run.numbers.astype(np.float64))
-        total = part if total is None else moments_of.merge(total, part)
-    if total is None:
-        return moments_of.empty(len(index.gather(0, 0).numbers))
+    total = moments_of.empty(index.shape[0])
+    for run in index.batches(begin, end, batch_records):
+        total = moments_of.merge(total, moments_of.of_batch(run.numbers.astype(np.float64)))
     return total
 
 
@@ -110,12 +106,13 @@ def write_shard(spec: ShardSpec, index: RankIndex, finish: Finish) -> WrittenSha
     counts = np.zeros(len(finish.classes), np.int64)
     try:
         for name in finish.formats:
-            form = FORMATS[name]
+            form: Any = FORMATS[name]
             sinks.append(HashedFile(finish.folder / f"{spec.stem}.{form.EXTENSION}"))
             writers.append(
                 form.ShardWriter(sinks[-1], columns, metadata=metadata, compression=finish.compression)
             )
-        for batch in _batches(spec, index, finish):
+        for run in index.batches(spec.begin, spec.end, finish.batch_records):
+            batch = finished(run, finish)
             if finish.classes:
                 labels = batch.others[finish.schema.label.name]
                 counts += np.bincount(np.asarray(labels), minlength=len(finish.classes))
@@ -137,11 +134,6 @@ def write_shard(spec: ShardSpec, index: RankIndex, finish: Finish) -> WrittenSha
         for name, sink in zip(finish.formats, sinks, strict=True)
     )
     return WrittenShard(spec=spec, entries=entries, class_counts=tuple(counts.tolist()))
-
-
-def _batches(spec: ShardSpec, index: RankIndex, finish: Finish) -> Iterator[ShardBatch]:
-    for begin in range(spec.begin, spec.end, finish.batch_records):
-        yield finished(index.gather(begin, min(begin + finish.batch_records, spec.end)), finish)
 
 
 def finished(run: Run, finish: Finish) -> ShardBatch:

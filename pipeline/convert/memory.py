@@ -1,0 +1,61 @@
+"""Owns the division of `--memory`: what each worker needs, and what is left for runs.
+
+    --memory  =  base  +  workers * max(reading, writing)  +  runs
+
+    base      BASE_BYTES: the interpreter, NumPy, Polars and Arrow, loaded and warm
+    reading   one byte range as text, plus READING_BYTES_PER_CELL for each of its numbers
+    writing   WRITING_COPIES row groups: gathered, ordered, carried over, standardized, encoded
+    runs      all that is left; what does not fit goes to disk
+
+The factors are measured (benchmarks/bench_memory.py) and held by tests/memory.
+"""
+
+from __future__ import annotations
+
+import math
+
+from pipeline.errors import MemoryBudgetError
+from pipeline.plan import MemoryPlan
+
+BASE_BYTES = 115 << 20
+# A number while its range is read: float64 from Polars (8), in the block (8), as float32 (4), compared (1),
+# ordered for the moments (8), its deviation (8), in the run (8).
+READING_BYTES_PER_CELL = 45
+TEXT_COPIES = 2  # the text itself and the next one, drawn ahead
+WRITING_COPIES = 7
+MIN_RUNS_BYTES = 8 << 20
+SLACK = 0.9  # the allocators keep some of what is freed
+MAX_CELL_BITS = 16
+
+
+def divide(
+    memory_bytes: int,
+    *,
+    num_workers: int,
+    num_cells_per_range: int,
+    range_bytes: int,
+    row_group_bytes: int,
+    num_row_groups: int,
+) -> MemoryPlan:
+    """Return the division of `memory_bytes`; fewer workers where not all can be had.
+
+    `num_cells_per_range` is the expected number of values (records times columns) in a byte range,
+    `row_group_bytes` the size of a row group's records in a run.
+
+    Raises:
+        MemoryBudgetError: not even one worker can be had; it names the memory that would do.
+    """
+    reading = TEXT_COPIES * range_bytes + READING_BYTES_PER_CELL * num_cells_per_range
+    worker = max(reading, WRITING_COPIES * row_group_bytes)
+    usable = int(memory_bytes * SLACK) - BASE_BYTES
+    affordable = (usable - MIN_RUNS_BYTES) // worker
+    if affordable < 1:
+        needed = math.ceil((BASE_BYTES + worker + MIN_RUNS_BYTES) / SLACK / (1 << 20))
+        raise MemoryBudgetError(
+            f"--memory {memory_bytes >> 20}MiB is too little for this source",
+            hint=f"pass --memory {needed}MiB or more",
+        )
+    workers = min(num_workers, affordable)
+    # Cells of about half a row group on average, so that few hold more than one.
+    cell_bits = min(MAX_CELL_BITS, max(0, num_row_groups * 2 - 1).bit_length())
+    return MemoryPlan(num_workers=workers, runs_bytes=usable - workers * worker, cell_bits=cell_bits)
