@@ -26,11 +26,13 @@ class Moments:
     """Mergeable statistics of `num_columns` columns; every field has shape (num_columns,).
 
     `m2` is the sum of squared deviations from the mean. `count` does not include the missing values. A column
-    without values has mean 0, m2 0, min +inf, max -inf.
+    without values has mean 0, m2 0, min +inf, max -inf. `mean_rest` is what `mean` lost by rounding: at an
+    offset of 1e9 a mean of 1/3 more is rounded by 5e-8, and merging squares that into M2.
     """
 
     count: Counts
     mean: Floats
+    mean_rest: Floats
     m2: Floats
     min: Floats
     max: Floats
@@ -59,7 +61,7 @@ def empty(num_columns: int) -> Moments:
     """Return the moments of no records: the neutral element of `merge`."""
     zeros, counts = np.zeros(num_columns), np.zeros(num_columns, np.int64)
     inf = np.full(num_columns, np.inf)
-    return Moments(count=counts, mean=zeros, m2=zeros, min=inf, max=-inf, missing=counts)
+    return Moments(count=counts, mean=zeros, mean_rest=zeros, m2=zeros, min=inf, max=-inf, missing=counts)
 
 
 def of_batch(values: Floats) -> Moments:
@@ -78,9 +80,11 @@ def of_batch(values: Floats) -> Moments:
     residual = np.add.reduce(deviation, axis=1)
     np.square(deviation, out=deviation)  # in place: fresh memory costs more than the arithmetic
     m2 = np.add.reduce(deviation, axis=1) - residual * residual / num_records
+    mean, mean_rest = _exact_sum(mean, residual / num_records)
     return Moments(
         count=np.full(num_columns, num_records, np.int64),
-        mean=mean + residual / num_records,
+        mean=mean,
+        mean_rest=mean_rest,
         m2=np.maximum(m2, 0.0),
         min=np.minimum.reduce(values, axis=1),
         max=np.maximum.reduce(values, axis=1),
@@ -96,9 +100,11 @@ def _of_batch_with_missing(values: Floats) -> Moments:
     deviation = np.where(present, values - mean[:, np.newaxis], 0.0)
     residual = np.add.reduce(deviation, axis=1)
     m2 = np.add.reduce(np.square(deviation), axis=1) - residual * residual / divisor
+    mean, mean_rest = _exact_sum(mean, residual / divisor)
     return Moments(
         count=count,
-        mean=mean + residual / divisor,
+        mean=mean,
+        mean_rest=mean_rest,
         m2=np.maximum(m2, 0.0),
         min=np.minimum.reduce(values, axis=1, where=present, initial=np.inf),
         max=np.maximum.reduce(values, axis=1, where=present, initial=-np.inf),
@@ -113,17 +119,27 @@ def merge(left: Moments, right: Moments) -> Moments:
     """
     count = left.count + right.count
     divisor = np.maximum(count, 1)
-    delta = right.mean - left.mean
+    # Nearby means subtract exactly, so their small difference keeps all its digits.
+    delta = (right.mean - left.mean) + (right.mean_rest - left.mean_rest)
     share = right.count / divisor
+    mean, mean_rest = _exact_sum(left.mean, left.mean_rest + delta * share)
     # An empty side has mean 0, so its delta is meaningless: take the other side's mean as it stands.
-    mean = np.where(
-        left.count == 0, right.mean, np.where(right.count == 0, left.mean, left.mean + delta * share)
-    )
+    for nothing, other in ((right, left), (left, right)):
+        mean = np.where(nothing.count == 0, other.mean, mean)
+        mean_rest = np.where(nothing.count == 0, other.mean_rest, mean_rest)
     return Moments(
         count=count,
         mean=mean,
+        mean_rest=mean_rest,
         m2=left.m2 + right.m2 + delta * delta * (left.count * share),
         min=np.minimum(left.min, right.min),
         max=np.maximum(left.max, right.max),
         missing=left.missing + right.missing,
     )
+
+
+def _exact_sum(left: Floats, right: Floats) -> tuple[Floats, Floats]:
+    """Return the rounded sum and what rounding took from it (Knuth, TAOCP volume 2, theorem 4.2.2B)."""
+    total = left + right
+    shadow = total - left
+    return total, (left - (total - shadow)) + (right - shadow)
