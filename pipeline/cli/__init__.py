@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 TERMINATED = 143
 INTERNAL = 1
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -57,23 +56,7 @@ def _raise_terminated(_number: int, _frame: FrameType | None) -> None:
 def main() -> None:
     """Run the command line and exit with the status that docs/errors.md promises."""
     signal.signal(signal.SIGTERM, _raise_terminated)
-    _keep_freed_memory()
     sys.exit(_run(sys.argv[1:]))
-
-
-def _keep_freed_memory() -> None:
-    """Have the C library keep what is freed for the next array, in this process that is ours alone.
-
-    Arrays of some MB come and go with every byte range; returning each to the system and faulting it in again
-    costs a quarter of the time outside the parser (docs/LOG.md).
-    """
-    if sys.platform == "linux":
-        import ctypes  # noqa: PLC0415  # 5 ms that other systems need not pay
-
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it, musl has not
-        for parameter, value in ((M_TRIM_THRESHOLD, 1 << 30), (M_MMAP_THRESHOLD, 32 << 20)):
-            if mallopt is not None:
-                mallopt(parameter, value)
 
 
 def _run(arguments: list[str]) -> int:
