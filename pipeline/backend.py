@@ -25,7 +25,13 @@ def tensorflow() -> ModuleType:
     Raises:
         MissingExtraError: it is not installed.
     """
-    return _module("tensorflow")
+    if "tensorflow" in sys.modules:
+        return sys.modules["tensorflow"]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
+    with _quiet_stderr():
+        module = _import("tensorflow")
+        module.config.list_physical_devices()  # looks for a GPU, and complains where there is none
+    return module
 
 
 def keras() -> ModuleType:
@@ -35,17 +41,13 @@ def keras() -> ModuleType:
         MissingExtraError: it is not installed.
     """
     tensorflow()
-    return _module("keras")
-
-
-def _module(name: str) -> ModuleType:
-    if name in sys.modules:
-        return sys.modules[name]
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    return _import("keras")
+
+
+def _import(name: str) -> ModuleType:
     try:
-        with _quiet_stderr():
-            return importlib.import_module(name)
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
@@ -56,7 +58,7 @@ def _module(name: str) -> ModuleType:
 def _quiet_stderr() -> Iterator[None]:
     """Hold back what C++ writes to standard error; show it after all if the import fails.
 
-    TensorFlow logs the processor's features and missing GPU libraries while it is loaded, before any of its
+    TensorFlow logs the processor's features and missing GPU libraries while it is loaded, before its own
     switches work.
     """
     sys.stderr.flush()
@@ -65,7 +67,7 @@ def _quiet_stderr() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except ModuleNotFoundError:
+        except MissingExtraError:
             raise
         except BaseException:
             held.seek(0)

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.loader.reader import Reader, ShardFormat
+    from pipeline.loader.reader import Reader
     from pipeline.loader.rows import Rows
+    from pipeline.plan import ShardFormat
 
 Arrays = tuple["NDArray[Any]", ...]
 

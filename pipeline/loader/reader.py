@@ -6,7 +6,7 @@ Neighbours: `order` computes, `rows` reads; `batches` and `tfdata` cut the block
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,16 +20,17 @@ from pipeline.loader.rows import Columns, Rows, empty, taken
 from pipeline.plan import row_group_records
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from pipeline.errors import PipelineError
     from pipeline.loader.order import Cut, EpochOrder, Layout
     from pipeline.manifest import Manifest, Split
+    from pipeline.plan import ShardFormat
 
-ShardFormat = Literal["parquet", "tfrecord"]
-
-READERS = {"parquet": read_parquet, "tfrecord": read_tfrecord}
+READERS: dict[ShardFormat, Callable[..., None]] = {"parquet": read_parquet, "tfrecord": read_tfrecord}
 TEXT_BYTES = 4  # what a text column counts for in a row group, as in `plan.record_bytes`
 
 
@@ -70,9 +71,12 @@ class Request:
             raise OptionError(f"first_batch {self.first_batch}: expected at least 0")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Reader:
-    """One rank's share of one epoch, from the first batch on; safe to use from many threads at once."""
+    """One rank's share of one epoch, from the first batch on; safe to use from many threads at once.
+
+    `spare` is memory to be used again; `failures` are the errors that tf.data turned into its own.
+    """
 
     paths: tuple[Path, ...]
     shard_format: ShardFormat
@@ -83,6 +87,7 @@ class Reader:
     num_batches: int
     verify_checksums: bool
     spare: list[Rows] = field(default_factory=list)
+    failures: list[PipelineError] = field(default_factory=list)
 
     def read(self, cut_index: int) -> Rows:
         """Return the records of a cut, in the order of the epoch.
@@ -186,4 +191,4 @@ def _shard_format(manifest: Manifest, request: Request) -> ShardFormat:
         raise DatasetError(
             f"no {wanted} shards", path=str(request.shards), hint=f"convert with --format {wanted}"
         )
-    return wanted  # type: ignore[return-value]  # a key of READERS
+    return wanted

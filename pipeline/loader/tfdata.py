@@ -5,21 +5,32 @@ The only module of the loader that needs TensorFlow.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from pipeline.backend import tensorflow
+from pipeline.errors import PipelineError
 from pipeline.loader.batches import NUM_THREADS
 from pipeline.loader.reader import Request, open_reader
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     import tensorflow as tf
     from tensorflow import Tensor
 
-    from pipeline.loader.reader import Reader, ShardFormat
+    from pipeline.loader.batches import Arrays
+    from pipeline.loader.reader import Reader
+    from pipeline.plan import ShardFormat
 
 PREFETCH_BATCHES = 4
+
+# TensorFlow never lets go of a Python function that a pipeline was given, nor of what the function refers to.
+# So it gets one function for all, which finds the reader by number; the reader lives as long as its dataset.
+_readers: WeakValueDictionary[int, Reader] = WeakValueDictionary()
+_counter = itertools.count()
 
 
 def dataset(  # noqa: PLR0913  # the same keywords as `batches`, each with a default
@@ -69,13 +80,15 @@ def dataset(  # noqa: PLR0913  # the same keywords as `batches`, each with a def
 
 
 def to_dataset(reader: Reader, *, num_threads: int) -> tf.data.Dataset:
-    """Return the batches of `reader` as a `tf.data.Dataset`."""
+    """Return the batches of `reader` as a `tf.data.Dataset`, which keeps the reader alive."""
     tf = tensorflow()
+    reader_index = next(_counter)
+    _readers[reader_index] = reader
     shapes = [(None, len(reader.columns.features)), (None,), (None,)]
     dtypes = ["float32", reader.columns.label_dtype] + (["float32"] if reader.columns.weight else [])
 
     def read(cut_index: Tensor) -> tuple[Tensor, ...]:
-        tensors = tf.numpy_function(lambda index: reader.read(int(index)).arrays, [cut_index], dtypes)
+        tensors = tf.numpy_function(_read_cut, [reader_index, cut_index], dtypes)
         for tensor, shape in zip(tensors, shapes, strict=False):
             tensor.set_shape(shape)
         return tuple(tensors)
@@ -91,4 +104,15 @@ def to_dataset(reader: Reader, *, num_threads: int) -> tf.data.Dataset:
     batches = blocks.rebatch(reader.batch_size).apply(
         tf.data.experimental.assert_cardinality(reader.num_batches)
     )
-    return batches.prefetch(PREFETCH_BATCHES).with_options(options)
+    result = batches.prefetch(PREFETCH_BATCHES).with_options(options)
+    result.reader = reader
+    return result
+
+
+def _read_cut(reader_index: np.int64, cut_index: np.int64) -> Arrays:
+    reader = _readers[int(reader_index)]
+    try:
+        return reader.read(int(cut_index)).arrays
+    except PipelineError as error:
+        reader.failures.append(error)
+        raise

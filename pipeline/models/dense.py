@@ -1,0 +1,43 @@
+"""Owns the dense network: Input → BatchNormalization → [Dense → BatchNormalization → Dropout] … → Dense."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline import backend
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import keras
+
+    from pipeline.models.target import Target
+
+
+def build(
+    num_features: int,
+    target: Target,
+    *,
+    layers: Sequence[int],
+    activation: str,
+    batch_norm: bool,
+    dropout: float,
+) -> keras.Model:
+    """Return the network: float32 (batch, num_features) → float32 (batch, target.units), in label units.
+
+    With the default options this is the network of the report: 500-400-300-200-100, relu, batch normalization
+    of the input and after each layer. Its weights depend on Keras' global seed.
+    """
+    keras = backend.keras()
+    inputs = keras.Input((num_features,), name="standardized", dtype="float32")
+    values = keras.layers.BatchNormalization(name="norm_0")(inputs) if batch_norm else inputs
+    for depth, units in enumerate(layers, start=1):
+        values = keras.layers.Dense(units, activation=activation, name=f"dense_{depth}")(values)
+        if batch_norm:
+            values = keras.layers.BatchNormalization(name=f"norm_{depth}")(values)
+        if dropout:
+            values = keras.layers.Dropout(dropout, name=f"dropout_{depth}")(values)
+    outputs = keras.layers.Dense(target.units, activation=target.activation, name="output")(values)
+    if (target.scale, target.offset) != (1.0, 0.0):
+        outputs = keras.layers.Rescaling(target.scale, offset=target.offset, name="label_unit")(outputs)
+    return keras.Model(inputs, outputs, name="dense")
