@@ -27,7 +27,8 @@ class Moments:
 
     `m2` is the sum of squared deviations from the mean. `count` does not include the missing values. A column
     without values has mean 0, m2 0, min +inf, max -inf. `mean_rest` is what `mean` lost by rounding: at an
-    offset of 1e9 a mean of 1/3 more is rounded by 5e-8, and merging squares that into M2.
+    offset of 1e9 a mean of 1/3 more is rounded by 5e-8, and merging squares that into M2. Where squares leave
+    the range of a double, from values of 1e153 on, m2 is infinite or NaN; nothing is raised.
     """
 
     count: Counts
@@ -52,9 +53,10 @@ class Moments:
         return np.where(self.constant(), 1.0, std)
 
     def constant(self) -> NDArray[np.bool_]:
-        """Return which columns hold at most one distinct value, shape (num_columns,)."""
-        # Not `std == 0`: the M2 of a constant can be a rounding error when batches are merged.
-        return ~(self.min < self.max)
+        """Return which columns have no spread, or one whose square underflows, shape (num_columns,)."""
+        # Not `std == 0` alone: the M2 of a constant can be a rounding error when batches are merged.
+        spread: NDArray[np.bool_] = (self.min < self.max) & (self.std() != 0)
+        return ~spread
 
 
 def empty(num_columns: int) -> Moments:
@@ -64,6 +66,7 @@ def empty(num_columns: int) -> Moments:
     return Moments(count=counts, mean=zeros, mean_rest=zeros, m2=zeros, min=inf, max=-inf, missing=counts)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def of_batch(values: Floats) -> Moments:
     """Return the moments of `values`, float64 (num_columns, num_records), where NaN means missing.
 
@@ -112,6 +115,7 @@ def _of_batch_with_missing(values: Floats) -> Moments:
     )
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def merge(left: Moments, right: Moments) -> Moments:
     """Return the moments of both sets of records together (equation 2.1b).
 
