@@ -200,8 +200,14 @@ def parse_stem(stem: str) -> tuple[str, int, int] | None:
     >>> parse_stem("val-00001-of-00002")
     ('val', 1, 2)
     """
-    found = re.fullmatch(r"(\w+)-(\d{5,})-of-(\d{5,})", stem)
-    return (found[1], int(found[2]), int(found[3])) if found else None
+    found = re.fullmatch(r"(\w+)-([0-9]{5,18})-of-([0-9]{5,18})", stem)
+    if found is None:
+        return None
+    spec = ShardSpec(split=found[1], shard_index=int(found[2]), num_shards=int(found[3]), begin=0, end=0)
+    # One shard has one name: no other padding, no split we do not write, no sixth of five.
+    if spec.stem != stem or spec.split not in SPLITS or spec.shard_index >= spec.num_shards:
+        return None
+    return spec.split, spec.shard_index, spec.num_shards
 
 
 def record_bytes(schema: Schema, text_bytes_per_record: int = 0) -> int:
