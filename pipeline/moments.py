@@ -70,6 +70,8 @@ def empty(num_columns: int) -> Moments:
 def of_batch(values: Floats) -> Moments:
     """Return the moments of `values`, float64 (num_columns, num_records), where NaN means missing.
 
+    Overwrites `values`: fresh memory for the deviations would cost more than the arithmetic.
+
     Two passes: the mean, then the deviations from it; the sum of the deviations, 0 but for rounding,
     corrects both (Chan, Golub & LeVeque, equation 1.7).
     """
@@ -79,9 +81,10 @@ def of_batch(values: Floats) -> Moments:
     mean = np.add.reduce(values, axis=1) / num_records
     if np.isnan(mean).any():
         return _of_batch_with_missing(values)
-    deviation = values - mean[:, np.newaxis]
+    low, high = np.minimum.reduce(values, axis=1), np.maximum.reduce(values, axis=1)
+    deviation = np.subtract(values, mean[:, np.newaxis], out=values)
     residual = np.add.reduce(deviation, axis=1)
-    np.square(deviation, out=deviation)  # in place: fresh memory costs more than the arithmetic
+    np.square(deviation, out=deviation)
     m2 = np.add.reduce(deviation, axis=1) - residual * residual / num_records
     mean, mean_rest = _exact_sum(mean, residual / num_records)
     return Moments(
@@ -89,8 +92,8 @@ def of_batch(values: Floats) -> Moments:
         mean=mean,
         mean_rest=mean_rest,
         m2=np.maximum(m2, 0.0),
-        min=np.minimum.reduce(values, axis=1),
-        max=np.maximum.reduce(values, axis=1),
+        min=low,
+        max=high,
         missing=np.zeros(num_columns, np.int64),
     )
 

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow.compute as pc
 
 from pipeline import keys as record_keys
 from pipeline import moments as moments_of
 from pipeline.errors import LabelError, NonFiniteError, PipelineError
-from pipeline.runs.run import Run, build_run, narrowed, take_columns
+from pipeline.runs.run import Run, build_run, narrowed, take_columns, text_bytes
 from pipeline.source import careful, fast
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ def _ordered(
         rejects=parsed.rejects,
         moments=moments_of.of_batch(take_columns(parsed.numbers, order[:num_certain])),
         labels=labels,
-        kept_text_bytes=sum(pc.sum(pc.binary_length(column)).as_py() or 0 for column in parsed.texts),
+        kept_text_bytes=sum(text_bytes(column) for column in parsed.texts),
         begin=text.begin,
         ends_open=bool(text.text) and not text.text.endswith(b"\n"),
     )

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline import moments as moments_of
 from pipeline.errors import NonFiniteError
@@ -21,6 +20,7 @@ from pipeline.manifest import ShardEntry
 from pipeline.storage import HashedFile
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -76,8 +76,9 @@ class WrittenShard:
 def moments_of_ranks(index: RankIndex, begin: int, end: int, batch_records: int) -> Moments:
     """Return the moments of the numeric columns over the ranks [begin, end), in order of rank."""
     total = moments_of.empty(index.shape[0])
-    for run in index.batches(begin, end, batch_records):
-        total = moments_of.merge(total, moments_of.of_batch(run.numbers.astype(np.float64)))
+    for pieces in index.batches(begin, end, batch_records):
+        values = np.concatenate([piece.numbers for piece in pieces], axis=1, dtype=np.float64)
+        total = moments_of.merge(total, moments_of.of_batch(values))
     return total
 
 
@@ -111,8 +112,9 @@ def write_shard(spec: ShardSpec, index: RankIndex, finish: Finish) -> WrittenSha
             writers.append(
                 form.ShardWriter(sinks[-1], columns, metadata=metadata, compression=finish.compression)
             )
-        for run in index.batches(spec.begin, spec.end, finish.batch_records):
-            batch = finished(run, finish)
+        scratch = np.empty((len(finish.schema.features), finish.batch_records), np.float32)
+        for pieces in index.batches(spec.begin, spec.end, finish.batch_records):
+            batch = finished(pieces, finish, scratch)
             if finish.classes:
                 labels = batch.others[finish.schema.label.name]
                 counts += np.bincount(np.asarray(labels), minlength=len(finish.classes))
@@ -136,47 +138,58 @@ def write_shard(spec: ShardSpec, index: RankIndex, finish: Finish) -> WrittenSha
     return WrittenShard(spec=spec, entries=entries, class_counts=tuple(counts.tolist()))
 
 
-def finished(run: Run, finish: Finish) -> ShardBatch:
-    """Return the records of `run` in their final units: features standardized in float64, then float32."""
+def finished(pieces: Sequence[Run], finish: Finish, scratch: NDArray[np.float32]) -> ShardBatch:
+    """Return the records of `pieces` in final units: features standardized in float64, then float32.
+
+    The features come to lie in `scratch`, float32 (num_features, at least num_records), to be used again for
+    the next batch: fresh memory costs as much as the arithmetic.
+    """
     schema = finish.schema
     num_features = len(schema.features)
-    others: dict[str, NDArray[Any] | pa.Array] = {
-        column.name: values.astype(np.float32 if column.role == "weight" else np.float64)
-        for column, values in zip(schema.numbers[num_features:], run.numbers[num_features:], strict=True)
-    }
-    others |= {column.name: values for column, values in zip(schema.integers, run.integers, strict=True)}
-    others |= {column.name: values for column, values in zip(schema.texts, run.texts, strict=True)}
+    end = 0
+    for piece in pieces:
+        begin, end = end, end + piece.num_records
+        _finish_features(piece.numbers[:num_features], finish, scratch[:, begin:end])
+    others: dict[str, NDArray[Any] | pa.Array] = {}
+    for row, column in enumerate(schema.numbers[num_features:], num_features):
+        dtype = np.float32 if column.role == "weight" else np.float64
+        others[column.name] = np.concatenate([piece.numbers[row] for piece in pieces], dtype=dtype)
+    for row, column in enumerate(schema.integers):
+        others[column.name] = np.concatenate([piece.integers[row] for piece in pieces])
+    for row, column in enumerate(schema.texts):
+        others[column.name] = pa.concat_arrays([piece.texts[row] for piece in pieces])
     if finish.classes:
         others[schema.label.name] = _class_indices(others[schema.label.name], finish.classes)
-    return ShardBatch(features=_finished_features(run.numbers[:num_features], finish), others=others)
+    return ShardBatch(features=scratch[:, :end], others=others)
 
 
-def _finished_features(raw: NDArray[Any], finish: Finish) -> NDArray[np.float32]:
-    """Return the features in final units, float32 (num_features, num_records).
+def _finish_features(raw: NDArray[Any], finish: Finish, out: NDArray[np.float32]) -> None:
+    """Write the features in final units, (num_features, num_records), to `out`.
 
     Column by column, so that the float64 between lives in the cache of the processor.
     """
-    features = np.empty(raw.shape, np.float32)
     exact = np.empty(raw.shape[1], np.float64)
-    for row, (values, mean, scale) in enumerate(zip(raw, finish.mean, finish.scale, strict=True)):
+    for values, mean, scale, final, column in zip(
+        raw, finish.mean, finish.scale, out, finish.schema.features, strict=True
+    ):
+        exact[:] = values
         if finish.standardize:
-            np.subtract(values, mean, out=exact)
-            np.divide(exact, scale, out=exact)
-        else:
-            exact[:] = values
+            exact -= mean
+            exact /= scale
         with np.errstate(over="ignore"):
-            features[row] = exact
-        if not np.isfinite(features[row]).all():
-            missing = np.isnan(exact)
-            features[row, missing] = 0.0 if finish.standardize else mean
-            if not np.isfinite(features[row]).all():
-                name = finish.schema.features[row].name
-                raise NonFiniteError("a standardized value is too large for float32", column=name)
-    return features
+            final[:] = exact
+        if np.isfinite(final).all():
+            continue
+        final[np.isnan(exact)] = 0.0 if finish.standardize else mean
+        if not np.isfinite(final).all():
+            raise NonFiniteError("a standardized value is too large for float32", column=column.name)
 
 
 def _class_indices(labels: NDArray[Any] | pa.Array, classes: tuple[float | str, ...]) -> NDArray[np.int64]:
-    if isinstance(classes[0], str):
-        found = pc.index_in(labels, value_set=pa.array(classes, pa.large_string()))
-        return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
-    return np.searchsorted(np.asarray(classes), np.asarray(labels)).astype(np.int64)
+    if isinstance(labels, pa.Array):
+        codes = labels.dictionary_encode()
+        place = {value: index for index, value in enumerate(classes)}
+        found = np.array([place[value] for value in codes.dictionary.to_pylist()], np.int64)
+        indices: NDArray[np.int64] = found[codes.indices.to_numpy()]
+        return indices
+    return np.searchsorted(np.asarray(classes), labels).astype(np.int64)

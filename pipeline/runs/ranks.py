@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.runs.run import Run, join_runs, merge_runs
+from pipeline.runs.run import Run, merge_runs
 from pipeline.runs.spilled import SpilledRun, cell_edges, cell_positions
 
 if TYPE_CHECKING:
@@ -48,23 +48,24 @@ class RankIndex:
         keys = self._cell(cell).keys
         return int(self._cumulative[cell] + np.searchsorted(keys, bound, side="left"))
 
-    def batches(self, begin: int, end: int, batch_records: int) -> Iterator[Run]:
+    def batches(self, begin: int, end: int, batch_records: int) -> Iterator[tuple[Run, ...]]:
         """Yield the records of ranks [begin, end) in order, `batch_records` at a time, the last fewer.
 
-        Takes the memory of two cells and a batch.
+        A batch comes in pieces, as the cells are; joining them is left to whoever copies the records anyway.
+        Takes the memory of two cells.
         """
         held: list[Run] = []
         num_held = 0
         for run in self._between(begin, end):
-            held.append(run)
-            num_held += run.num_records
-            while num_held >= batch_records:
-                joined = join_runs(held)
-                yield joined.between(0, batch_records)
-                held = [joined.between(batch_records, num_held)]
-                num_held -= batch_records
+            first = 0
+            while num_held + run.num_records - first >= batch_records:
+                cut = first + batch_records - num_held
+                yield (*held, run.between(first, cut))
+                held, num_held, first = [], 0, cut
+            held.append(run.between(first, run.num_records))
+            num_held += run.num_records - first
         if num_held:
-            yield join_runs(held)
+            yield tuple(held)
 
     def _between(self, begin: int, end: int) -> Iterator[Run]:
         """Yield the records of ranks [begin, end) in order, as they come from the cells."""
