@@ -1,7 +1,7 @@
 """Owns the bytes of TFRecord shards: columns become framed `tf.train.Example` records, without TensorFlow.
 
     frame     uint64 length, uint32 masked CRC-32C of it, payload, uint32 masked CRC-32C of the payload
-    payload   Example {1: Features {1: entry, 1: entry, …}}, the entries sorted by name
+    payload   Example {1: Features {1: entry, 1: entry, …}}, the entries in order of their names
     entry     {1: name, 2: Feature {1: BytesList | 2: FloatList | 3: Int64List}}, each list {1: its values}
 
 Numbers are little-endian and packed. The bytes are those of `SerializeToString(deterministic=True)`. All
@@ -9,7 +9,8 @@ lengths precede the value they count, so a record whose values have the same siz
 it in the values alone: one template serves them all. Neighbours: `tfrecord` writes shards of it,
 `tf_example_decode` is the way back.
 
-Source: TensorFlow, tensorflow/core/example/{example,feature}.proto and "TFRecord and tf.train.Example".
+Source: TensorFlow, tensorflow/core/example/{example,feature}.proto and "TFRecord and tf.train.Example";
+protobuf, upb/message/map_sorter.c (the order of names).
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 Kind = Literal["bytes", "float", "int64"]
 KIND_NUMBERS: dict[Kind, int] = {"bytes": 1, "float": 2, "int64": 3}  # fields of tf.train.Feature
 
+# Names sort by their bytes, and "run_number" before "run": so does upb, protobuf's core behind TensorFlow's
+# Python interface. Any other order is as valid, but not byte-identical. UTF-8 never uses the byte 0xff.
+END_OF_NAME = b"\xff"
 HEADER_BYTES = 12  # length and its checksum
 FOOTER_BYTES = 4  # checksum of the payload
 TILE_BYTES = 1 << 19  # records that stay in the L2 cache between template and slots
@@ -101,7 +105,7 @@ def encode(columns: Sequence[TfColumn]) -> Framed:
     Raises:
         ValueError: no columns, two of one name, or of unequal length.
     """
-    ordered = sorted(columns, key=lambda column: column.name.encode())
+    ordered = sorted(columns, key=lambda column: column.name.encode() + END_OF_NAME)
     if len({column.name for column in ordered}) < len(ordered):
         raise ValueError("two columns of one name")
     if len({column.num_records for column in ordered}) != 1:
@@ -203,8 +207,10 @@ def _encode_groups(columns: Sequence[TfColumn], sizes: Sequence[Sizes], groups: 
 
 
 def _taken(column: TfColumn, records: Sizes) -> TfColumn:
-    values = column.values
-    taken = values.take(pa.array(records)) if column.kind == "bytes" else np.take(values, records, axis=0)
+    if column.kind == "bytes":
+        taken = column.values.take(pa.array(records))
+    else:  # each column by itself, which keeps a column-major matrix column-major
+        taken = np.take(column.values.T, records, axis=-1).T
     return TfColumn(name=column.name, kind=column.kind, values=taken)
 
 
