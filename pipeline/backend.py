@@ -25,8 +25,9 @@ def tensorflow() -> ModuleType:
     Raises:
         MissingExtraError: it is not installed.
     """
-    if "tensorflow" in sys.modules:
-        return sys.modules["tensorflow"]
+    loaded = sys.modules.get("tensorflow")
+    if loaded is not None:
+        return loaded
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
     with _quiet_stderr():
         module = _import("tensorflow")

@@ -127,9 +127,9 @@ def random_permutation(num_records: int, *, key: tuple[int, int], stream: int) -
     stream (NEP 19) covers it. The index takes the place of a word's low bits: plain sorting, twice as fast as
     an argsort, then yields the permutation, and no two words are equal.
     """
-    words = np.asarray(
-        np.random.Philox(key=list(key), counter=[0, 0, 0, stream]).random_raw(num_records), dtype=np.uint64
-    )
+    # As uint64: a list of Python integers beyond 2**63 would pass through float64.
+    generator = np.random.Philox(key=np.array(key, np.uint64), counter=np.array([0, 0, 0, stream], np.uint64))
+    words = np.asarray(generator.random_raw(num_records), dtype=np.uint64)
     low_bits = np.uint64((1 << max(0, num_records - 1).bit_length()) - 1)
     words &= ~low_bits
     words |= np.arange(num_records, dtype=np.uint64)
