@@ -20,10 +20,10 @@ demo: $(READY)  ## simulated data to shards to a trained model, under DVC; a few
 	@python .ci/summary.py
 
 test: $(READY)  ## the tests but the long ones
-	@pytest -m "not slow" --numprocesses auto --maxprocesses 4
+	@pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-all: $(READY)  ## all tests
-	@pytest --numprocesses auto --maxprocesses 4
+	@pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(READY)  ## style, types, and a lock without addresses
 	ruff check .

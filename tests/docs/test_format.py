@@ -32,9 +32,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("code", fenced(PAGE, "python"))
+@pytest.mark.parametrize("code", [code for code in fenced(PAGE, "python") if "tensorflow" not in code])
 def test_reading_code_runs(code: str, folder: Path) -> None:
-    """Every piece of reading code on the page works as it stands."""
+    """Every piece of reading code on the page works as it stands (that for TensorFlow: below)."""
     (folder / "read.py").write_text(code, encoding="utf-8")
     run_script("python read.py", folder)
 

@@ -1,0 +1,169 @@
+"""The stages of dvc.yaml: what they call, what makes them run again, and what does not."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.cli import cli
+from support.documents import ROOT, document, run_script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Any
+
+PROJECT_FILES = [
+    "dvc.yaml",
+    "params.yaml",
+    ".dvcignore",
+    ".gitignore",
+    ".dvc/config",
+    ".dvc/.gitignore",
+    "data/.gitignore",
+]
+SMALL = {"rows: 200000": "rows: 2000", "500,400,300,200,100": "8", "epochs: 10": "epochs: 2"}
+
+
+def loaded(name: str) -> dict[str, Any]:
+    """Return the YAML document `name`."""
+    tree: dict[str, Any] = YAML(typ="safe").load(document(name))
+    return tree
+
+
+def make_project(folder: Path) -> Path:
+    """Make `folder` a repository with our stages, and parameters that take seconds."""
+    for name in PROJECT_FILES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    text = (folder / "params.yaml").read_text(encoding="utf-8")
+    for full, small in SMALL.items():
+        assert full in text
+        text = text.replace(full, small)
+    (folder / "params.yaml").write_text(text, encoding="utf-8")
+    run_script("git init -q && git add -A && git -c user.name=t -c user.email=t@t commit -qm begin", folder)
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Neither settings of whoever runs the tests have a say, nor do the tests leave traces among them."""
+    folder = tmp_path_factory.mktemp("settings")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR", "DVC_SITE_CACHE_DIR"):
+            patch.setenv(name, str(folder / name))
+        patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small project after its first `dvc repro`."""
+    folder = make_project(tmp_path_factory.mktemp("project"))
+    run_script("dvc repro", folder)
+    return folder
+
+
+def test_stages_call_the_command_line_alone() -> None:
+    """Every stage is one call of `pipeline`, with options it has, and values in the defaults it accepts."""
+    parameters = loaded("params.yaml")
+    for stage in loaded("dvc.yaml")["stages"].values():
+        command: click.Command = cli
+        words = re.sub(
+            r"\$\{(\w+)\.(\w+)\}", lambda name: str(parameters[name[1]][name[2]]), stage["cmd"]
+        ).split()
+        assert words.pop(0) == "pipeline"
+        while isinstance(command, click.Group):
+            command = command.commands[words.pop(0)]
+        command.make_context("pipeline", words)
+
+
+def test_every_parameter_is_an_option_and_is_used() -> None:
+    """Each key of params.yaml is passed on by its stage as the option of its name; the source has none."""
+    stages = loaded("dvc.yaml")["stages"]
+    for name, values in loaded("params.yaml").items():
+        for key in values:
+            option = "" if (name, key) == ("convert", "source") else f"--{key.replace('_', '-')} "
+            assert f"{option}${{{name}.{key}}}" in stages[name]["cmd"]
+
+
+def test_second_repro_does_nothing(project: Path) -> None:
+    """When nothing changed, no stage runs again."""
+    printed = run_script("dvc repro", project)
+    assert "Data and pipelines are up to date" in printed
+    assert "Running stage" not in printed
+
+
+def test_making_leaves_git_alone(project: Path) -> None:
+    """All that the stages make is ignored by git, but the lock file that is to be committed."""
+    assert run_script("git status --porcelain", project).split() == ["??", "dvc.lock"]
+
+
+def test_metrics_are_shown(project: Path) -> None:
+    """`dvc metrics show` shows what the training wrote."""
+    written = json.loads((project / "model" / "metrics.json").read_text(encoding="utf-8"))
+    shown = json.loads(run_script("dvc metrics show --json", project))
+    # DVC compares numbers and words; it leaves out what is a list.
+    figures = {name: value for name, value in written.items() if not isinstance(value, list)}
+    assert shown[""]["data"]["model/metrics.json"]["data"] == figures
+
+
+def test_plots_are_shown(project: Path) -> None:
+    """`dvc plots show` makes a page with both curves and both pictures."""
+    run_script("dvc plots show --out plots_page", project)
+    page = (project / "plots_page" / "index.html").read_text(encoding="utf-8")
+    assert all(name in page for name in ("val_loss", "val_accuracy", "model_loss.png", "model_accuracy.png"))
+    shutil.rmtree(project / "plots_page")
+
+
+def test_experiment_changes_one_parameter(project: Path, tmp_path: Path) -> None:
+    """`dvc exp run -S train.epochs=3` trains anew with 3 epochs, on the shards that are there."""
+    copy = shutil.copytree(project, tmp_path / "project")
+    printed = run_script("dvc exp run --name longer -S train.epochs=3", copy)
+    assert re.findall(r"Running stage '(\w+)'", printed) == ["train"]
+    with (copy / "model" / "history.csv").open(encoding="utf-8") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+    table = run_script("dvc exp show --csv --no-pager", copy).splitlines()
+    [row] = [row for row in csv.DictReader(table) if row["Experiment"] == "longer"]
+    assert row["train.epochs"] == "3"
+
+
+def test_results_travel_through_a_remote(project: Path, tmp_path: Path) -> None:
+    """After `dvc push`, a clone that pulls shards and model has nothing to convert and nothing to train."""
+    copy = shutil.copytree(project, tmp_path / "project")
+    remote = tmp_path / "remote"
+    commit = "git add -A && git -c user.name=t -c user.email=t@t commit -qm results"
+    run_script(f"dvc remote add -d store {remote} && dvc push && {commit}", copy)
+    run_script(f"git clone -q {copy} {tmp_path / 'clone'}", tmp_path)
+    printed = run_script("dvc pull --allow-missing && dvc repro", tmp_path / "clone")
+    # The text is in no cache: it is simulated again, to the same bytes.
+    assert re.findall(r"Running stage '(\w+)'", printed) == ["fetch"]
+
+
+def test_own_csv_is_converted_and_never_touched(tmp_path: Path) -> None:
+    """With one's own file as the source, `dvc repro train` uses it, simulates nothing and leaves it alone."""
+    make_project(tmp_path)
+    rows = "".join(f"{index % 2},{index % 7},{(index * 37) % 101}\n" for index in range(300))
+    own = tmp_path / "data" / "mine.csv"
+    own.write_text("outcome,a,b\n" + rows, encoding="utf-8")
+    parameters = tmp_path / "params.yaml"
+    text = parameters.read_text(encoding="utf-8")
+    text = text.replace("data/raw.csv", "data/mine.csv").replace("label: label", "label: outcome")
+    parameters.write_text(text, encoding="utf-8")
+    before = own.stat()
+    # The training itself is what the other tests are about.
+    printed = run_script("dvc repro convert && dvc repro --dry train", tmp_path)
+    assert re.findall(r"Running stage '(\w+)'", printed) == ["convert", "train"]
+    assert not (tmp_path / "data" / "raw.csv").exists()
+    manifest = json.loads((tmp_path / "shards" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["records"]["read"] == 300
+    assert (own.stat().st_ino, own.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
