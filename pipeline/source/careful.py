@@ -39,6 +39,7 @@ INFINITE = frozenset({"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity
 # Decimal and exponent as C and CSV writers have them: no underscores, no hexadecimal, ASCII digits alone.
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 INTEGER = re.compile(r"[+-]?[0-9]+")
+LINE_END = re.compile(rb"\r\n?|\n")  # as `csv` counts lines: a carriage return alone ends one too
 BLANKS = " \t"
 MAX_REJECT_TEXT = 1000  # characters of a rejected row that are kept
 MAX_FIELD_CHARACTERS = 16 << 20
@@ -106,6 +107,7 @@ def parse(text: bytes, plan: ConvertPlan) -> ParsedRange:
     cells: dict[str, list[Any]] = {column.name: [] for column in schema.used}
     kept: list[int] = []
     rejects: list[Reject] = []
+    places = _Places(text)
     num_records = num_blank = 0
     skip: dict[Fault, bool] = {
         "bad-row": identity.on_bad_row == "skip",
@@ -131,7 +133,7 @@ def parse(text: bytes, plan: ConvertPlan) -> ParsedRange:
             error.line = line
             if not skip[_fault(error)]:
                 raise
-            rejects.append(_reject(error, index, row, text, plan.dialect.delimiter))
+            rejects.append(_reject(error, index, places.begin_of(line), plan.dialect.delimiter.join(row)))
             continue
         kept.append(index)
         for column, value in zip(schema.columns, values, strict=True):
@@ -145,26 +147,38 @@ def parse(text: bytes, plan: ConvertPlan) -> ParsedRange:
         texts=tuple(pa.array(cells[column.name], pa.large_string()) for column in schema.texts),
         rejects=tuple(rejects),
         num_blank=num_blank,
-        num_lines=text.count(b"\n"),
+        num_lines=text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n"),
     )
+
+
+class _Places:
+    """Tells at which byte of a text a line begins; must be asked in ascending order."""
+
+    def __init__(self, text: bytes) -> None:
+        self._ends = LINE_END.finditer(text)
+        self._line, self._begin = 1, 0
+
+    def begin_of(self, line: int) -> int:
+        """Return the byte at which `line`, counted from 1, begins."""
+        for _ in range(line - self._line):
+            self._begin = next(self._ends).end()
+        self._line = line
+        return self._begin
 
 
 def _stack(columns: list[list[Any]], num_records: int, dtype: type[np.generic]) -> NDArray[Any]:
     return np.array(columns, dtype).reshape(len(columns), num_records)
 
 
-def _reject(error: InputError, index: int, row: list[str], text: bytes, delimiter: str) -> Reject:
-    offset = 0
-    for _ in range((error.line or 1) - 1):
-        offset = text.index(b"\n", offset) + 1
+def _reject(error: InputError, index: int, byte_offset: int, text: str) -> Reject:
     return Reject(
         record_index=index,
         line=error.line or 1,
-        byte_offset=offset,
+        byte_offset=byte_offset,
         column=error.column,
         code=error.code,
         reason=error.message,
-        text=delimiter.join(row)[:MAX_REJECT_TEXT],
+        text=text[:MAX_REJECT_TEXT],
     )
 
 

@@ -1,0 +1,321 @@
+"""The careful parser reads what `csv` and `float` read, and names the line of everything else."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pipeline.convert import make_plan
+from pipeline.errors import (
+    EncodingError,
+    FieldCountError,
+    InputError,
+    MissingValueError,
+    NonFiniteError,
+    NotANumberError,
+    QuoteError,
+)
+from pipeline.source.careful import parse, read_integer, read_number, read_rows
+from support.datasets import make_options, same_value
+from support.oracle import csv_rows
+from support.texts import finite_floats, text_cells, written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.plan import ConvertPlan
+    from pipeline.source.parsed import ParsedRange
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "0",
+        "+1.5",
+        "-.5",
+        "5.",
+        "1E5",
+        "1e-5",
+        " 2.5",
+        "2.5\t",
+        "-0.0",
+        "007",
+        "1e-320",
+        "4.9e-3249007199254740993",
+        "0." + "0" * 400 + "1",
+        "1.000000000000000000e+00",
+        "123456789012345678901234567890",
+    ],
+)
+def test_numbers_are_what_float_gives(cell: str) -> None:
+    """Every way in which CSV writers write a number is read as `float` reads it."""
+    assert same_value(read_number(cell), float(cell))
+
+
+@given(value=finite_floats(largest=1.7e308))
+def test_every_double_reads_back(value: float) -> None:
+    """A double written with 17 digits is read as that double."""
+    assert same_value(read_number(repr(value)), value)
+    assert same_value(read_number(f"{value:.18e}"), value)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["", " ", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?", "-", "#N/A", "\\N", "-nan", " na "],
+)
+def test_missing_values_are_known(cell: str) -> None:
+    """What readers and writers put in place of a value is NaN, however it is written."""
+    assert math.isnan(read_number(cell))
+
+
+@pytest.mark.parametrize(
+    ("cell", "wording"),
+    [
+        ("inf", "found 'inf'"),
+        ("-Infinity", "found '-Infinity'"),
+        ("+INF", r"found '\+INF'"),
+        ("1e400", "1e400 is too large"),
+        ("-" + "9" * 400, "too large"),
+    ],
+)
+def test_infinite_and_too_large_are_told_apart(cell: str, wording: str) -> None:
+    """An infinity that was written, and a number too large for a double, are two different faults."""
+    with pytest.raises(NonFiniteError, match=wording):
+        read_number(cell)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "word",
+        "0x1p3",
+        "1_000",
+        "1.0D+02",
+        "\N{FULLWIDTH DIGIT ONE}",
+        "\u00a01",
+        "true",
+        "1,5",
+        "1 000",
+        "1e",
+        "e5",
+        ".",
+        "+",
+        "--1",
+        "1.5.2",
+        "1f",
+        "٣",
+        "1\n",
+        "\r1",
+        "1e5.5",
+        "infinit",
+        "nanx",
+        "0b1",
+        "1e+",
+        "½",
+    ],
+)
+def test_what_is_no_number_is_refused(cell: str) -> None:
+    """Hexadecimal, underscores, Fortran exponents, foreign digits, hard blanks: none of these is a number."""
+    with pytest.raises(NotANumberError, match="expected a number"):
+        read_number(cell)
+
+
+def test_decimal_commas_have_their_own_hint() -> None:
+    """Where the cell looks like a number with a decimal comma, the hint says so."""
+    for cell in ("1,5", "1.234,5", "-3'000,25"):
+        with pytest.raises(NotANumberError) as caught:
+            read_number(cell)
+        assert "decimal commas" in caught.value.hint
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**53 + 1, 2**63 - 1, -(2**63)])
+def test_integers_are_exact(number: int) -> None:
+    """Integers keep all 64 bits."""
+    assert read_integer(str(number)) == number
+    assert read_integer(f" {number}") == number
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "2.0",
+        "",
+        "9223372036854775808",
+        "1e3",
+        "x",
+        "1_0",
+        "\N{FULLWIDTH DIGIT ONE}",
+    ],
+)
+def test_what_is_no_integer_is_refused(cell: str) -> None:
+    """A fraction, a blank or 65 bits in a column of integers is an error, not a rounded number."""
+    with pytest.raises(NotANumberError, match="64-bit integer"):
+        read_integer(cell)
+
+
+@given(rows=st.lists(st.lists(text_cells(), min_size=2, max_size=4), max_size=8), crlf=st.booleans())
+@example(rows=[["a\nb", ""], ["", "\n\n"], ["x", '"']], crlf=True)
+def test_rows_are_those_of_the_csv_module(rows: list[list[str]], *, crlf: bool) -> None:
+    """Any quoting gives the rows of the `csv` module, each with the line on which it begins."""
+    text = written(rows, line_end="\r\n" if crlf else "\n")
+    found = list(read_rows(text.encode(), ","))
+    assert [row for _, row in found if row] == csv_rows(text)
+    starts = [1]
+    for row in rows:
+        starts.append(starts[-1] + written([row], line_end="\n").replace("\r\n", "\n").count("\n"))
+    assert [line for line, row in found if row] == starts[: len(rows)]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('a,b\nc,"d\ne,f\ng,h\n', 2),
+        ('a,b\n"c"d,e\n', 2),
+        ('a,"b\n\n"\nc,"', 4),
+        ('a,"b"c\n', 1),
+    ],
+)
+def test_faulty_quotes_name_the_line_where_the_row_begins(text: str, line: int) -> None:
+    """An unclosed quote, or text after a closing one, is an error where its row begins."""
+    with pytest.raises(QuoteError) as caught:
+        list(read_rows(text.encode(), ","))
+    assert caught.value.line == line
+
+
+@pytest.mark.parametrize(("data", "line"), [(b"a,b\nc,\xe9\n", 2), (b"a,b\nc,d\n\0,e\n", 3)])
+def test_bytes_that_are_no_text_name_their_line(data: bytes, line: int) -> None:
+    """What is not UTF-8, or holds NUL bytes, is an error with its line."""
+    with pytest.raises(EncodingError) as caught:
+        list(read_rows(data, ","))
+    assert caught.value.line == line
+
+
+@pytest.fixture(scope="module")
+def plan_for(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., ConvertPlan]:
+    """A maker of plans for a label, a number, a kept integer, a kept text and a dropped column."""
+    path = tmp_path_factory.mktemp("plan") / "a.csv"
+    path.write_text("label,a,id,t,d\n0,1.5,7,text,x\n")
+
+    def make(
+        *,
+        on_bad_row: Literal["error", "skip"] = "error",
+        on_missing: Literal["error", "drop", "mean"] = "error",
+        on_nonfinite: Literal["error", "drop"] = "error",
+    ) -> ConvertPlan:
+        return make_plan(
+            path,
+            make_options(
+                keep=("id", "t"),
+                drop=("d",),
+                on_bad_row=on_bad_row,
+                on_missing=on_missing,
+                on_nonfinite=on_nonfinite,
+            ),
+        )
+
+    return make
+
+
+def test_cells_go_to_their_columns(plan_for: Callable[..., ConvertPlan]) -> None:
+    """Numbers, integers and texts are apart, in the order of the header; dropped cells are not looked at."""
+    parsed = parse(b'0,1.5,7,"a,b",word\n1,-2,8,,"x\ny"\n', plan_for())
+    assert sorted(map(tuple, parsed.numbers.tolist())) == [(0.0, 1.0), (1.5, -2.0)]
+    assert parsed.integers.tolist() == [[7, 8]]
+    assert [column.to_pylist() for column in parsed.texts] == [["a,b", ""]]
+    assert (parsed.num_records, parsed.num_kept, parsed.kept, parsed.num_lines) == (2, 2, None, 3)
+
+
+def test_blank_lines_are_counted_and_no_records(plan_for: Callable[..., ConvertPlan]) -> None:
+    """Empty lines and lines of blanks, with either line end, are skipped and counted."""
+    parsed = parse(b"\n0,1,2,t,d\n  \n\t\n\r\n1,2,3,u,e\n\n", plan_for())
+    assert (parsed.num_records, parsed.num_blank, parsed.num_lines) == (2, 5, 7)
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "column"),
+    [
+        ("0,1.5,7,t", FieldCountError, None),
+        ("0,1.5,7,t,d,e", FieldCountError, None),
+        ("0,word,7,t,d", NotANumberError, "a"),
+        ("0,1.5,7.5,t,d", NotANumberError, "id"),
+        ("0,,7,t,d", MissingValueError, "a"),
+        ("NA,1.5,7,t,d", MissingValueError, "label"),
+        ("0,inf,7,t,d", NonFiniteError, "a"),
+    ],
+)
+def test_faults_name_line_and_column(
+    plan_for: Callable[..., ConvertPlan], row: str, kind: type[InputError], column: str | None
+) -> None:
+    """The first fault is raised with its line and column and a hint, lines within quotes being counted."""
+    with pytest.raises(kind) as caught:
+        parse(f'1,2,3,"t\nt",d\n\n{row}\n1,x,y\n'.encode(), plan_for())
+    assert (caught.value.line, caught.value.column) == (4, column)
+    assert caught.value.hint
+
+
+def set_aside(parsed: ParsedRange) -> list[tuple[int, int, int, str | None, str]]:
+    """Return index, line, byte, column and code of the rows set aside."""
+    return [(r.record_index, r.line, r.byte_offset, r.column, r.code) for r in parsed.rejects]
+
+
+def test_rows_set_aside_keep_their_place(plan_for: Callable[..., ConvertPlan]) -> None:
+    """A row set aside is known by index, line, byte and text; all others are kept with their index."""
+    plan = plan_for(on_bad_row="skip", on_missing="drop", on_nonfinite="drop")
+    rows = ['0,1,2,"é\n",d', "0,1", "", "0,,2,t,d", "0,3,4,u,d", "0,inf,4,u,d", "0,5,6,v,d"]
+    parsed = parse("\n".join(rows).encode(), plan)
+    assert set_aside(parsed) == [
+        (1, 3, 14, None, "E102"),
+        (2, 5, 19, "a", "E104"),
+        (4, 7, 38, "a", "E105"),
+    ]
+    assert [reject.text for reject in parsed.rejects] == ["0,1", "0,,2,t,d", "0,inf,4,u,d"]
+    assert parsed.kept is not None
+    assert parsed.kept.tolist() == [0, 3, 5]
+    assert parsed.integers.tolist() == [[2, 4, 6]]
+    assert (parsed.num_records, parsed.num_kept) == (6, 3)
+
+
+def test_each_option_sets_aside_its_own_faults(plan_for: Callable[..., ConvertPlan]) -> None:
+    """Skipping bad rows does not excuse missing values, and so on."""
+    faults = {"0,word,2,t,d\n": "on_bad_row", "0,,2,t,d\n": "on_missing", "0,inf,2,t,d\n": "on_nonfinite"}
+    settings = {"on_bad_row": "skip", "on_missing": "drop", "on_nonfinite": "drop"}
+    for row, name in faults.items():
+        assert len(parse(row.encode(), plan_for(**{name: settings[name]})).rejects) == 1
+        others = {other: value for other, value in settings.items() if other != name}
+        with pytest.raises(InputError):
+            parse(row.encode(), plan_for(**others))
+
+
+def test_missing_features_can_be_filled(plan_for: Callable[..., ConvertPlan]) -> None:
+    """With `mean`, a feature without value becomes NaN; a label without one is still an error."""
+    plan = plan_for(on_missing="mean")
+    parsed = parse(b"0,NA,2,t,d\n", plan)
+    assert sorted(math.isnan(row[0]) for row in parsed.numbers.tolist()) == [False, True]
+    with pytest.raises(MissingValueError):
+        parse(b"NA,1,2,t,d\n", plan)
+
+
+def test_a_long_rejected_row_is_cut(plan_for: Callable[..., ConvertPlan]) -> None:
+    """A rejected row of a megabyte keeps its first 1,000 characters only."""
+    parsed = parse(b"0,1,2," + b"x" * 1_000_000 + b"\n", plan_for(on_bad_row="skip"))
+    assert len(parsed.rejects[0].text) == 1000
+    with pytest.raises(NotANumberError) as caught:
+        parse(b"0," + b"x" * 1_000_000 + b",2,t,d\n", plan_for())
+    assert len(str(caught.value)) < 200
+
+
+def test_a_carriage_return_alone_ends_a_row_too(plan_for: Callable[..., ConvertPlan]) -> None:
+    """Old line ends are read as the `csv` module reads them, faults behind them set aside like any other."""
+    parsed = parse(b"0,1,2,t,d\r0,1\r1,2,3,u,e\r\n0,x,2,t,d\r", plan_for(on_bad_row="skip"))
+    assert (parsed.num_records, parsed.num_kept, parsed.num_lines) == (4, 2, 4)
+    assert set_aside(parsed) == [(1, 2, 10, None, "E102"), (3, 4, 25, "a", "E103")]
+
+
+def test_many_rejects_take_linear_time(plan_for: Callable[..., ConvertPlan]) -> None:
+    """A range of bad rows only is read as fast as any other: their places are not searched from the start."""
+    parsed = parse(b"0,x\n" * 50_000, plan_for(on_bad_row="skip"))
+    assert [reject.byte_offset for reject in parsed.rejects] == list(range(0, 200_000, 4))
