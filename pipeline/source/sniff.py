@@ -6,14 +6,18 @@ Reads the first mebibyte of each source and no more.
 from __future__ import annotations
 
 import math
+import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.errors import (
     DelimiterError,
     EmptySourceError,
+    EncodingError,
     FieldCountError,
     HeaderError,
+    LineTooLongError,
     NonFiniteError,
     NotANumberError,
     PipelineError,
@@ -24,7 +28,7 @@ from pipeline.source.files import BYTE_ORDER_MARK, open_text, read_exactly, reco
 from pipeline.source.ranges import find_cut
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pipeline.schema import LabelKind, Reading
@@ -58,10 +62,13 @@ def sniff(path: Path, *, delimiter: str | None, has_header: bool) -> Sniffed:
     stat = path.stat()
     with open_text(path, compression) as text:
         head = read_exactly(text, SNIFF_BYTES)
+    ends_here = len(head) < SNIFF_BYTES
     try:
+        _check_line_ends(head, ends_here=ends_here)
         offset, header, names, dialect = _read_header(head, delimiter or ",", has_header=has_header)
-        _check_delimiter(head[offset:], names, dialect)
-        body, rows = _first_rows(head[offset:], dialect, ends_here=len(head) < SNIFF_BYTES)
+        with _counting_lines(head[:offset]):
+            _check_delimiter(head[offset:], names, dialect)
+            body, rows = _first_rows(head[offset:], dialect, ends_here=ends_here)
     except PipelineError as error:
         error.path = str(path)
         raise
@@ -82,6 +89,35 @@ def sniff(path: Path, *, delimiter: str | None, has_header: bool) -> Sniffed:
     )
 
 
+@contextmanager
+def _counting_lines(before: bytes) -> Iterator[None]:
+    """Make the line of an error count from the start of the file: `before` is the text before line 1."""
+    try:
+        yield
+    except PipelineError as error:
+        error.line = None if error.line is None else error.line + before.count(b"\n")
+        raise
+
+
+def _check_line_ends(head: bytes, *, ends_here: bool) -> None:
+    if b"\n" in head:
+        return
+    if b"\r" in head.rstrip():
+        raise EncodingError(
+            "the lines end in carriage returns alone", hint="convert them: tr '\\r' '\\n' < old > new"
+        )
+    if not ends_here:
+        raise _too_long()
+
+
+def _too_long() -> LineTooLongError:
+    return LineTooLongError(
+        f"no end of line within {SNIFF_BYTES} bytes",
+        line=1,
+        hint="is this a CSV, and are its quotes closed?",
+    )
+
+
 def _read_header(
     head: bytes, delimiter: str, *, has_header: bool
 ) -> tuple[int, tuple[str, ...], tuple[str, ...], Dialect]:
@@ -89,18 +125,22 @@ def _read_header(
     offset = len(BYTE_ORDER_MARK) if head.startswith(BYTE_ORDER_MARK) else 0
     if not head[offset:].strip():
         raise EmptySourceError("no header line: the file holds only blanks")
-    while head[offset : offset + 2] == b"\r\n" or head[offset : offset + 1] == b"\n":
-        offset = head.index(b"\n", offset) + 1
+    blank_lines = re.compile(rb"(?:[%s]*\r?\n)*" % careful.BLANKS.replace(delimiter, "").encode())
+    if found := blank_lines.match(head, offset):
+        offset = found.end()
     end = find_cut(head[offset:], 1) or len(head) - offset
     # find_cut(…, 1) accepts the first line end outside quotes: the end of the first record.
-    _, first = next(careful.read_rows(head[offset : offset + end], delimiter))
+    with _counting_lines(head[:offset]):
+        _, first = next(careful.read_rows(head[offset : offset + end], delimiter))
     dialect = Dialect(delimiter=delimiter, has_header=has_header)
     if not has_header:
         names = tuple(f"column_{index + 1}" for index in range(len(first)))
         return offset, (), names, dialect
     if all(_is_number(cell) for cell in first):
         raise HeaderError(
-            "the first line looks like data, expected column names", line=1, hint="pass --no-header"
+            "the first line looks like data, expected column names",
+            line=head.count(b"\n", 0, offset) + 1,
+            hint="pass --no-header",
         )
     return offset + end, tuple(first), clean_names(first), dialect
 
@@ -124,10 +164,10 @@ def _check_delimiter(body: bytes, names: tuple[str, ...], dialect: Dialect) -> N
             shown = "'\\t'" if other == "\t" else repr(other)
             raise DelimiterError(
                 f"1 column found with the delimiter {dialect.delimiter!r}; the line holds {count} {shown}",
-                line=2 if dialect.has_header else 1,
+                line=1,
                 hint=f"try --delimiter {shown}",
             )
-    raise DelimiterError("1 column found, expected a label and at least one feature", line=1)
+    raise DelimiterError("1 column found, expected a label and at least one feature")
 
 
 def _first_rows(
@@ -135,14 +175,28 @@ def _first_rows(
 ) -> tuple[bytes, tuple[tuple[str, ...], ...]]:
     """Return the whole records among `body`, as text and as cells."""
     if not ends_here:
-        body = body[: body.rfind(b"\n") + 1]
-        # Do not end inside a quoted field.
-        while body.count(b'"') % 2 and b"\n" in body[:-1]:
-            body = body[: body.rfind(b"\n", 0, -1) + 1]
-    rows = tuple(tuple(row) for _, row in careful.read_rows(body, dialect.delimiter) if row)
+        body = body[: _last_cut(body)]
+        if not body:
+            raise _too_long()
+    rows = tuple(
+        tuple(row)
+        for _, row in careful.read_rows(body, dialect.delimiter)
+        if len(row) > 1 or "".join(row).strip(careful.BLANKS)
+    )
     if not rows:
         raise EmptySourceError("0 data rows", hint="the file holds a header line and nothing else")
     return body, rows
+
+
+def _last_cut(body: bytes) -> int:
+    """Return where the last record that is whole ends: after the last line end outside quotes."""
+    end = counted = num_quotes = 0
+    found = body.find(b"\n")
+    while found >= 0:
+        num_quotes += body.count(b'"', counted, found)
+        end = end if num_quotes % 2 else found + 1
+        counted, found = found, body.find(b"\n", found + 1)
+    return end
 
 
 def readings(names: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Reading]:
