@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 import tempfile
+import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -28,10 +29,11 @@ def tensorflow() -> ModuleType:
     loaded = sys.modules.get("tensorflow")
     if loaded is not None:
         return loaded
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
+    # Not even what it calls errors, such as the absence of a GPU: what is one is raised as an exception too.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _quiet_stderr():
         module = _import("tensorflow")
-        module.config.list_physical_devices()  # looks for a GPU, and complains where there is none
+    module.get_logger().setLevel("ERROR")
     return module
 
 
@@ -44,6 +46,19 @@ def keras() -> ModuleType:
     tensorflow()
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     return _import("keras")
+
+
+@contextmanager
+def known_warnings_ignored() -> Iterator[None]:
+    """Ignore the warnings that Keras itself causes within this block; nothing of ours can mend them.
+
+    Keras 3.15 reads its variables in a way that NumPy 2.4 calls deprecated.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "__array__ implementation doesn't accept a copy", DeprecationWarning, r"keras\."
+        )
+        yield
 
 
 def _import(name: str) -> ModuleType:

@@ -88,7 +88,8 @@ def to_dataset(reader: Reader, *, num_threads: int) -> tf.data.Dataset:
     dtypes = ["float32", reader.columns.label_dtype] + (["float32"] if reader.columns.weight else [])
 
     def read(cut_index: Tensor) -> tuple[Tensor, ...]:
-        tensors = tf.numpy_function(_read_cut, [reader_index, cut_index], dtypes)
+        # Not stateful: TensorFlow would read one after the other where operations are to be deterministic.
+        tensors = tf.numpy_function(_read_cut, [reader_index, cut_index], dtypes, stateful=False)
         for tensor, shape in zip(tensors, shapes, strict=False):
             tensor.set_shape(shape)
         return tuple(tensors)

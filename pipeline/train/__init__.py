@@ -86,7 +86,7 @@ def train(shards: Path, output: Path, options: TrainOptions, *, progress: Progre
     )
     network = _build(work)
     diverged: DivergedError | None = None
-    with staging(output) as stage:
+    with backend.known_warnings_ignored(), staging(output) as stage:
         stage.begin()
         try:
             history, best = _run_epochs(network, work, stage.dataset)

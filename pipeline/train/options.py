@@ -24,8 +24,9 @@ class TrainOptions:
     """Everything a user can ask of a training; the defaults are those of the command line.
 
     `patience` is the number of epochs without a better validation loss after which training stops, 0 for
-    never; the weights of the best epoch are kept in any case. `deterministic` makes TensorFlow use only
-    operations whose results do not depend on the timing of threads. `jit` compiles the network with XLA.
+    never; the weights of the best epoch are kept in any case. `deterministic` has TensorFlow use only
+    operations whose results do not depend on the timing of threads, for the rest of the process. `jit`
+    compiles the network with XLA.
     """
 
     layers: tuple[int, ...] = REPORT_LAYERS
@@ -64,6 +65,8 @@ class TrainOptions:
         ):
             if value < least:
                 raise OptionError(f"{flag} {value}: expected at least {least}")
+        if self.jit and self.deterministic:
+            raise OptionError("--jit and --deterministic exclude each other", hint="pass one of them")
         if not 0 <= self.seed < 1 << 32:
             raise OptionError(f"--seed {self.seed}: expected 0 <= seed < 2**32")
 
