@@ -164,7 +164,7 @@ def from_json(text: str, *, path: str = "") -> Manifest:
             each other, or a shard path that leaves the folder.
     """
     try:
-        tree = json.loads(text, parse_constant=_no_constant)
+        tree = json.loads(text, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"not a manifest: {error}", path=path, hint=_REMAKE) from None
     version = tree.get("format_version") if isinstance(tree, dict) else None
@@ -177,7 +177,7 @@ def from_json(text: str, *, path: str = "") -> Manifest:
     try:
         manifest: Manifest = _decode(Manifest, tree, "manifest")
         _check(manifest)
-    except _MalformedError as error:
+    except (_MalformedError, OverflowError) as error:
         raise ManifestError(str(error), path=path, hint=_REMAKE) from None
     return manifest
 
@@ -193,7 +193,7 @@ def load(shards: Path) -> Manifest:
         if path.stat().st_size > MAX_MANIFEST_BYTES:
             raise ManifestError(f"larger than {MAX_MANIFEST_BYTES} bytes", path=str(path), hint=_REMAKE)
         text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise ManifestError("no manifest: this is no dataset", path=str(path), hint=_REMAKE) from None
     except UnicodeDecodeError:
         raise ManifestError("not a manifest: not UTF-8", path=str(path), hint=_REMAKE) from None
@@ -207,8 +207,10 @@ class _MalformedError(ValueError):
     """Something in the tree is not what the format says; the text names the key."""
 
 
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is no finite number")
+    return value
 
 
 def _decode(kind: Any, value: Any, at: str) -> Any:
@@ -243,11 +245,9 @@ def _decode_dataclass(kind: Any, tree: dict[str, Any], at: str) -> Any:
 
 
 def _decode_union(arguments: tuple[Any, ...], value: Any, at: str) -> Any:
-    for argument in arguments:
-        if argument is types.NoneType:
-            if value is None:
-                return None
-            continue
+    if value is None and types.NoneType in arguments:
+        return None
+    for argument in (kind for kind in arguments if kind is not types.NoneType):
         try:
             return _decode(argument, value, at)
         except _MalformedError as error:
@@ -270,6 +270,9 @@ def _check(manifest: Manifest) -> None:
         raise _MalformedError(f"manifest.splits: expected {', '.join(SPLITS)}")
     if sum(split.records for split in manifest.splits.values()) != counts.written:
         raise _MalformedError("manifest.splits: their records do not add up to those written")
+    paths = [shard.path for split in manifest.splits.values() for shard in split.shards]
+    if len(set(paths)) != len(paths):
+        raise _MalformedError("manifest.splits: a shard is named twice")
     for name, split in manifest.splits.items():
         _check_split(split, manifest.formats, f"manifest.splits.{name}")
     if not manifest.features:
@@ -288,9 +291,9 @@ def _check_split(split: Split, formats: tuple[str, ...], at: str) -> None:
 
 
 def _check_shard(shard: ShardEntry, at: str) -> None:
-    pure = PurePosixPath(shard.path)
     # One plain name: a manifest from elsewhere must not make us open files outside its folder.
-    if len(pure.parts) != 1 or pure.name in {"", ".", ".."} or "\0" in shard.path or "\\" in shard.path:
+    plain = shard.path == PurePosixPath(shard.path).name and not set(shard.path) & {"\0", "\\"}
+    if not plain or shard.path in {"", ".."}:
         raise _MalformedError(f"{at}: {shard.path!r} is not a plain file name")
     if min(shard.records, shard.bytes) < 0:
         raise _MalformedError(f"{at}: {shard.path}: negative counts")
