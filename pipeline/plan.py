@@ -28,6 +28,8 @@ MIN_ROW_GROUP_RECORDS = 256  # for very wide tables, where a page per column mus
 DEFAULT_SHARD_BYTES = 64 << 20
 DEFAULT_MEMORY_BYTES = 1 << 30
 
+DELIMITER = re.compile(r'[\t -~](?<![0-9A-Za-z.+"-])')
+
 UNITS = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9}
 UNITS |= {"t": 10**12, "tb": 10**12, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
 
@@ -131,8 +133,10 @@ class ConvertOptions:
         """
         if len(set(self.formats)) != len(self.formats) or not self.formats:
             raise OptionError(f"--format {', '.join(self.formats)}: each format once, at least one")
-        if self.delimiter is not None and len(self.delimiter.encode()) != 1:
-            raise OptionError(f"--delimiter {self.delimiter!r}: expected one ASCII character")
+        if self.delimiter is not None and not DELIMITER.fullmatch(self.delimiter):
+            raise OptionError(
+                f"--delimiter {self.delimiter!r}: expected one ASCII character, no quote and none of a number"
+            )
         allowed = {"parquet": {"none", "zstd", "snappy"}, "tfrecord": {"none", "gzip"}}
         for name in self.formats:
             if self.identity.compression not in allowed[name]:
