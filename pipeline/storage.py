@@ -4,6 +4,8 @@ Nothing appears under the target's name before it is whole. Knows no format. Nei
 a `HashedFile`, `convert` publishes a `Staging`.
 
     shards.incomplete/         beside the target, on the same file system
+        plan.json              what was asked for     ┐ see pipeline.convert.journal
+        journal.jsonl          what is done           ┘
         runs/                  what memory cannot hold
         lock                   held by the running process; the kernel frees it when the process ends
         dataset/               becomes the target by one rename
@@ -31,10 +33,15 @@ if TYPE_CHECKING:
 
 
 class HashedFile:
-    """A file to be written once, front to back; counts and hashes (SHA-256) what passes."""
+    """A file to be written once, front to back; counts and hashes (SHA-256) what passes.
+
+    Written aside; it appears under its name, whole and safely on disk, with `publish`.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("xb", buffering=0)
+        self._path = path
+        self._aside = path.with_name(path.name + ".partial")
+        self._file = self._aside.open("wb", buffering=0)
         self._hash = hashlib.sha256()
         self.num_bytes = 0
 
@@ -60,11 +67,16 @@ class HashedFile:
         """Whether `close` was called."""
         return self._file.closed
 
+    def publish(self) -> None:
+        """Force the bytes to the disk and give the file its name."""
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._aside.rename(self._path)
+        fsync_directory(self._path.parent)
+
     def close(self) -> None:
-        """Force the bytes to the disk and close."""
-        if not self._file.closed:
-            os.fsync(self._file.fileno())
-            self._file.close()
+        """Close without publishing, unless that is done."""
+        self._file.close()
 
     @property
     def sha256(self) -> str:
@@ -156,8 +168,10 @@ def check_target(target: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def staging(target: Path) -> Iterator[Staging]:
+def staging(target: Path, *, resumable: bool = False) -> Iterator[Staging]:
     """Own the staging folder of `target` while it lasts; on an error nothing is left of it.
+
+    If `resumable`, it stays: whoever asked for that decides what is worth keeping.
 
     Raises:
         BusyError: another process owns it.
@@ -175,7 +189,8 @@ def staging(target: Path) -> Iterator[Staging]:
             try:
                 yield stage
             except BaseException:
-                stage.discard()
+                if not resumable:
+                    stage.discard()
                 raise
     except PermissionError as error:
         if isinstance(error, AccessError):

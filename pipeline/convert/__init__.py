@@ -7,7 +7,6 @@ them.
 
 from __future__ import annotations
 
-import functools
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,11 +14,12 @@ from typing import TYPE_CHECKING
 from pipeline import keys, moments
 from pipeline.convert.accounts import Accounts, check_unchanged
 from pipeline.convert.describing import build_manifest, fingerprint, rejects_jsonl
+from pipeline.convert.journal import Journal
 from pipeline.convert.planning import make_plan
 from pipeline.convert.reading import read_range
 from pipeline.convert.writing import Finish, moments_of_ranks, write_shard
 from pipeline.engine.local import map_tasks
-from pipeline.errors import PipelineError, TooManyRejectsError
+from pipeline.errors import InputError, PipelineError, TooManyRejectsError, UsageError
 from pipeline.manifest import MANIFEST_NAME, to_json
 from pipeline.plan import cut_shards, record_bytes, row_group_records
 from pipeline.progress import SILENT
@@ -36,10 +36,11 @@ if TYPE_CHECKING:
     from pipeline.convert.writing import WrittenShard
     from pipeline.manifest import Manifest
     from pipeline.moments import Moments
-    from pipeline.plan import ConvertOptions, ConvertPlan
+    from pipeline.plan import ConvertOptions, ConvertPlan, ShardSpec
     from pipeline.progress import Progress
     from pipeline.runs.ranks import RankIndex
     from pipeline.source.ranges import RangeText, StoredRange
+    from pipeline.storage import Staging
 
 __all__ = ["ConvertSummary", "convert", "make_plan"]
 
@@ -72,56 +73,66 @@ def convert(
     began = time.monotonic()
     check_target(target, overwrite=options.overwrite)
     plan = make_plan(source, options)
-    with staging(target) as stage:
-        stage.begin()
-        accounts, index = _read(plan, stage.runs, progress)
-        manifest = _write(plan, accounts, index, stage.dataset, progress)
-        if accounts.rejects:
-            write_text(stage.dataset / REJECTS_NAME, rejects_jsonl(plan, accounts))
-        write_text(stage.dataset / MANIFEST_NAME, to_json(manifest))
-        stage.publish()
+    with staging(target, resumable=True) as stage:
+        journal = Journal(stage.folder, plan)
+        if not journal.resume():
+            stage.begin()
+            journal.begin(streamed=False)
+        try:
+            manifest = _convert(plan, stage, journal, progress)
+        except (InputError, UsageError):
+            stage.discard()  # the same command would fail again, and another one could not continue it
+            raise
     return ConvertSummary(target=target, manifest=manifest, seconds=time.monotonic() - began)
 
 
-def _read(plan: ConvertPlan, folder: Path, progress: Progress) -> tuple[Accounts, RankIndex]:
-    """Return the accounts of all ranges, and their records ordered, in memory and in `folder`."""
+def _convert(plan: ConvertPlan, stage: Staging, journal: Journal, progress: Progress) -> Manifest:
+    accounts, index = _read(plan, stage, journal, progress)
+    manifest = _write(plan, accounts, index, journal, stage.dataset, progress)
+    if accounts.rejects:
+        write_text(stage.dataset / REJECTS_NAME, rejects_jsonl(plan, accounts))
+    write_text(stage.dataset / MANIFEST_NAME, to_json(manifest))
+    stage.publish()
+    return manifest
+
+
+def _read(
+    plan: ConvertPlan, stage: Staging, journal: Journal, progress: Progress
+) -> tuple[Accounts, RankIndex]:
+    """Return the accounts of all ranges, and their records ordered, in memory and in the runs folder."""
     try:
-        return _read_ranges(plan, _ranges(plan, streamed=False), _store(plan, folder / "0"), progress)
+        return _read_ranges(plan, stage.runs, journal, progress)
     except CutInsideQuotesError:
         progress.finish()
-        return _read_ranges(plan, _ranges(plan, streamed=True), _store(plan, folder / "1"), progress)
-
-
-def _store(plan: ConvertPlan, folder: Path) -> RunStore:
-    folder.mkdir()
-    return RunStore(folder, budget_bytes=plan.memory.runs_bytes, cell_bits=plan.memory.cell_bits)
-
-
-def _ranges(plan: ConvertPlan, *, streamed: bool) -> Iterator[StoredRange | RangeText]:
-    size = plan.options.identity.range_bytes
-    for index, file in enumerate(plan.files):
-        if streamed or file.compression != "none":
-            yield from streamed_ranges(file, index, size)
-        else:
-            yield from stored_ranges(file, index, size)
+        stage.begin()
+        journal.begin(streamed=True)
+        return _read_ranges(plan, stage.runs, journal, progress)
 
 
 def _read_ranges(
-    plan: ConvertPlan,
-    ranges: Iterator[StoredRange | RangeText],
-    store: RunStore,
-    progress: Progress,
+    plan: ConvertPlan, folder: Path, journal: Journal, progress: Progress
 ) -> tuple[Accounts, RankIndex]:
+    store: RunStore[RangeSummary] = RunStore(
+        folder,
+        budget_bytes=plan.memory.runs_bytes,
+        cell_bits=plan.memory.cell_bits,
+        on_spill=journal.add_run,
+        spilled=[finished.run for finished in journal.runs],
+    )
+    known = journal.summaries()
+
+    def read(task: StoredRange | RangeText) -> RangeSummary:
+        if summary := known.get((task.file_index, task.range_index)):
+            return summary
+        result = read_range(task, plan)
+        store.add(result.run, result.summary)
+        return result.summary
+
     header_lines = tuple(count_lines(file.path, file.compression, file.text_offset) for file in plan.files)
     accounts = Accounts(plan, header_lines)
     is_plain = all(file.compression == "none" for file in plan.files)
     progress.start("reading", total=plan.estimates.text_bytes if is_plain else None, unit="bytes")
-
-    def read(task: StoredRange | RangeText) -> RangeSummary:
-        result = read_range(task, plan)
-        store.add(result.run)
-        return result.summary
-
+    ranges = _ranges(plan, streamed=journal.streamed)
     file_index = 0
     try:
         for summary in map_tasks(read, ranges, num_workers=plan.memory.num_workers):
@@ -140,8 +151,22 @@ def _read_ranges(
     return accounts, store.index()
 
 
+def _ranges(plan: ConvertPlan, *, streamed: bool) -> Iterator[StoredRange | RangeText]:
+    size = plan.options.identity.range_bytes
+    for index, file in enumerate(plan.files):
+        if streamed or file.compression != "none":
+            yield from streamed_ranges(file, index, size)
+        else:
+            yield from stored_ranges(file, index, size)
+
+
 def _write(
-    plan: ConvertPlan, accounts: Accounts, index: RankIndex, folder: Path, progress: Progress
+    plan: ConvertPlan,
+    accounts: Accounts,
+    index: RankIndex,
+    journal: Journal,
+    folder: Path,
+    progress: Progress,
 ) -> Manifest:
     """Write all shards into `folder` and return the manifest."""
     per_record = record_bytes(plan.schema, accounts.kept_text_bytes // accounts.num_kept)
@@ -157,10 +182,16 @@ def _write(
     accounts.warnings += _warnings(plan, train, classes)
     finish = _finish(plan, accounts, train, classes, batch_records, folder)
     progress.start("writing shards", total=index.num_records, unit="records")
+
+    def write(spec: ShardSpec) -> WrittenShard:
+        if shard := journal.finished_shard(spec, folder):
+            return shard
+        shard = write_shard(spec, index, finish)
+        journal.add_shard(shard)
+        return shard
+
     written: list[WrittenShard] = []
-    for shard in map_tasks(
-        functools.partial(write_shard, index=index, finish=finish), specs, num_workers=plan.memory.num_workers
-    ):
+    for shard in map_tasks(write, specs, num_workers=plan.memory.num_workers):
         written.append(shard)
         progress.advance(shard.spec.end - shard.spec.begin)
     progress.finish()

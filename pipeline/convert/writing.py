@@ -120,8 +120,9 @@ def write_shard(spec: ShardSpec, index: RankIndex, finish: Finish) -> WrittenSha
                 counts += np.bincount(np.asarray(labels), minlength=len(finish.classes))
             for writer in writers:
                 writer.write(batch)
-        for writer in writers:
+        for writer, sink in zip(writers, sinks, strict=True):
             writer.close()
+            sink.publish()
     finally:
         for sink in sinks:
             sink.close()

@@ -20,6 +20,7 @@ import xxhash
 
 from pipeline.errors import DiskError
 from pipeline.runs.run import Run, merge_runs
+from pipeline.storage import fsync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,11 +84,15 @@ def cell_positions(run: Run, edges: NDArray[np.uint64]) -> NDArray[np.intp]:
 
 
 def spill(runs: Sequence[Run], path: Path, edges: NDArray[np.uint64]) -> SpilledRun:
-    """Merge `runs` into the file `path`, one cell at a time: takes the memory of a cell, not of the runs."""
+    """Merge `runs` into the file `path`, one cell at a time: takes the memory of a cell, not of the runs.
+
+    The file appears whole and is safely on disk when this returns.
+    """
+    aside = path.with_name(path.name + ".partial")
     positions = [cell_positions(run, edges).tolist() for run in runs]
     blocks = []
     offset = 0
-    with path.open("xb", buffering=0) as file:
+    with aside.open("wb", buffering=0) as file:
         for cell in range(len(edges) + 1):
             merged = merge_runs(
                 [run.between(at[cell], at[cell + 1]) for run, at in zip(runs, positions, strict=True)]
@@ -110,6 +115,9 @@ def spill(runs: Sequence[Run], path: Path, edges: NDArray[np.uint64]) -> Spilled
                 )
             )
             offset += num_bytes
+        os.fsync(file.fileno())
+    aside.rename(path)
+    fsync_directory(path.parent)
     return SpilledRun(path=path, shape=runs[0].shape, blocks=tuple(blocks))
 
 

@@ -68,6 +68,11 @@ class StoredRange:
         """The index of the source file."""
         return self.byte_range.file_index
 
+    @property
+    def range_index(self) -> int:
+        """The index of the range within its file."""
+        return self.byte_range.range_index
+
     def load(self) -> RangeText:
         """Read and cut the range; any thread may do so.
 

@@ -1,0 +1,95 @@
+"""Owns the JSON of what a journal remembers: runs with the summaries of their ranges, and shards."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.convert.reading import RangeSummary
+from pipeline.convert.writing import WrittenShard
+from pipeline.manifest import ShardEntry
+from pipeline.moments import Moments
+from pipeline.plan import ShardSpec
+from pipeline.runs.spilled import Block, SpilledRun
+from pipeline.source.parsed import Reject
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+MOMENT_DTYPES = {"count": np.int64, "missing": np.int64}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedRun:
+    """A run file and the summaries of the ranges whose records it holds."""
+
+    run: SpilledRun
+    summaries: tuple[RangeSummary, ...]
+
+
+def run_to_json(run: SpilledRun, summaries: Sequence[RangeSummary]) -> dict[str, Any]:
+    """Return the JSON value of a run file and of the ranges in it."""
+    return {
+        "file": run.path.name,
+        "shape": run.shape,
+        "blocks": [dataclasses.astuple(block) for block in run.blocks],
+        "ranges": [_summary_to_json(summary) for summary in summaries],
+    }
+
+
+def run_from_json(entry: dict[str, Any], folder: Path) -> FinishedRun:
+    """Return what `run_to_json` wrote; the run file lies in `folder`."""
+    names = [field.name for field in dataclasses.fields(Block)]
+    blocks = tuple(Block(**dict(zip(names, values, strict=True))) for values in entry["blocks"])
+    run = SpilledRun(path=folder / entry["file"], shape=tuple(entry["shape"]), blocks=blocks)
+    return FinishedRun(run=run, summaries=tuple(_summary_from_json(value) for value in entry["ranges"]))
+
+
+def _summary_to_json(summary: RangeSummary) -> dict[str, Any]:
+    values = {field.name: getattr(summary, field.name) for field in dataclasses.fields(summary)}
+    return values | {
+        "digest": summary.digest.hex(),
+        "rejects": [dataclasses.asdict(reject) for reject in summary.rejects],
+        "labels": sorted(summary.labels, key=str),
+        "moments": _moments_to_json(summary.moments),
+    }
+
+
+def _summary_from_json(value: dict[str, Any]) -> RangeSummary:
+    decoded = value | {
+        "digest": bytes.fromhex(value["digest"]),
+        "rejects": tuple(Reject(**reject) for reject in value["rejects"]),
+        "labels": frozenset(value["labels"]),
+        "moments": _moments_from_json(value["moments"]),
+    }
+    return RangeSummary(**decoded)
+
+
+def _moments_to_json(moments: Moments) -> dict[str, str]:
+    # As bytes: every bit must come back, infinities included, and 20,000 columns must stay small.
+    return {
+        field.name: base64.b64encode(getattr(moments, field.name).tobytes()).decode("ascii")
+        for field in dataclasses.fields(moments)
+    }
+
+
+def _moments_from_json(value: dict[str, str]) -> Moments:
+    arrays: dict[str, Any] = {
+        name: np.frombuffer(base64.b64decode(text), MOMENT_DTYPES.get(name, np.float64))
+        for name, text in value.items()
+    }
+    return Moments(**arrays)
+
+
+def shard_from_json(entry: dict[str, Any]) -> WrittenShard:
+    """Return the shard whose `dataclasses.asdict` the journal holds."""
+    return WrittenShard(
+        spec=ShardSpec(**entry["spec"]),
+        entries=tuple(ShardEntry(**value) for value in entry["entries"]),
+        class_counts=tuple(entry["class_counts"]),
+    )
