@@ -6,8 +6,8 @@ record, given to `tf.io.TFRecordWriter`, with one vector and with 29 named featu
 `tf.data.TFRecordDataset` batched before `tf.io.parse_example`. And the checksum alone: column-wise against
 `google_crc32c` for each record. All contenders take turns in every round; the median, and the spread.
 
-Conclusion: 4 to 6 million records/s a core, over 40 times `tf.train.Example` with one vector and over 400 times
-the named features; read back at 3 million. Two threads are 1.8 times as fast as one where two cores are idle
+Conclusion: 4 to 6 million records/s a core, 40 times `tf.train.Example` with one vector and 400 times with
+named features; read back at 3 million. Two threads are 1.8 times as fast as one where two cores are idle
 (two processes: 1.96). Labels over 127, whose size varies, halve it, and kept text divides it by three.
 `google_crc32c` for each record takes more than twice as long as the column-wise sum, and two threads are
 no faster than one, because it holds the GIL.
