@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.formats.crc32c import Slot, crc32c_of_filled, crc32c_of_ranges, mask, masked_crc32c, windows
 from pipeline.formats.protobuf import delimiter, varint_rows, varint_sizes
@@ -250,6 +249,8 @@ def _encode_ragged(columns: Sequence[TfColumn], sizes: Sequence[Sizes]) -> Frame
     distinct, index = _distinct(features_bytes)
     pieces.insert(0, _picked([_record_head(size) for size in distinct.tolist()], index))
     footer, separator = (pa.scalar(text, pa.large_binary()) for text in (bytes(FOOTER_BYTES), b""))
+    import pyarrow.compute as pc  # noqa: PLC0415  # 60 ms that records of one size need not pay
+
     joined = pc.binary_join_element_wise(*pieces, footer, separator)
     offsets = _text_offsets(joined)
     data = np.frombuffer(joined.buffers()[2], np.uint8).copy()  # Arrow's buffers are not to be written to

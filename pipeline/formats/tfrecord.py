@@ -72,7 +72,7 @@ def check_names(columns: Sequence[ShardColumn]) -> None:
 
 def to_tf_columns(batch: ShardBatch, columns: Sequence[ShardColumn]) -> tuple[TfColumn, ...]:
     """Return the columns of the Example records: the feature matrix, then all others."""
-    features = TfColumn(name="features", kind="float", values=np.ascontiguousarray(batch.features.T))
+    features = TfColumn(name="features", kind="float", values=batch.features.T)
     others = (
         TfColumn(
             name=OWN_NAMES.get(column.role, column.name),
