@@ -4,7 +4,8 @@
 
     base      BASE_BYTES: the interpreter, NumPy, Polars and Arrow, loaded and warm
     reading   one byte range as text, plus READING_BYTES_PER_CELL for each of its numbers
-    writing   WRITING_COPIES row groups: gathered, ordered, carried over, standardized, encoded
+    writing   WRITING_COPIES row groups: gathered, ordered, carried over, standardized, encoded; for TFRecord
+              also ENCODER_BYTES, the tables and tiles of the encoder
     runs      all that is left; what does not fit goes to disk
 
 The factors are measured (benchmarks/bench_memory.py) and held by tests/memory.
@@ -23,6 +24,7 @@ BASE_BYTES = 130 << 20
 READING_BYTES_PER_CELL = 45
 TEXT_COPIES = 2  # the text itself and the next one, drawn ahead
 WRITING_COPIES = 7
+ENCODER_BYTES = 24 << 20  # a batch of two row groups takes 20 MiB; more only for larger batches
 MIN_RUNS_BYTES = 8 << 20
 SLACK = 0.9  # the allocators keep some of what is freed
 MAX_CELL_BITS = 16
@@ -36,6 +38,7 @@ def divide(
     range_bytes: int,
     row_group_bytes: int,
     num_row_groups: int,
+    encodes_tfrecord: bool,
 ) -> MemoryPlan:
     """Return the division of `memory_bytes`; fewer workers where not all can be had.
 
@@ -46,7 +49,8 @@ def divide(
         MemoryBudgetError: not even one worker can be had; it names the memory that would do.
     """
     reading = TEXT_COPIES * range_bytes + READING_BYTES_PER_CELL * num_cells_per_range
-    worker = max(reading, WRITING_COPIES * row_group_bytes)
+    writing = WRITING_COPIES * row_group_bytes + (ENCODER_BYTES if encodes_tfrecord else 0)
+    worker = max(reading, writing)
     usable = int(memory_bytes * SLACK) - BASE_BYTES
     affordable = (usable - MIN_RUNS_BYTES) // worker
     if affordable < 1:

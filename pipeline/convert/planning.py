@@ -56,6 +56,7 @@ def _memory(sniffed: Sniffed, schema: Schema, options: ConvertOptions, estimates
         range_bytes=range_bytes,
         row_group_bytes=8 * (1 + len(schema.used)) * min(group_records, estimates.num_records),
         num_row_groups=-(-estimates.num_records // group_records),
+        encodes_tfrecord="tfrecord" in options.formats,
     )
 
 
