@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.convert import convert_command
+from pipeline.cli.display import escape
 from pipeline.cli.fetch import fetch_group
 from pipeline.cli.train import train_command
+from pipeline.cli.verify import verify_command
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def cli(context: click.Context, *, debug: bool) -> None:
 cli.add_command(fetch_group)
 cli.add_command(convert_command)
 cli.add_command(train_command)
+cli.add_command(verify_command)
 
 
 class _Terminated(BaseException):
@@ -98,9 +101,4 @@ def _report(error: Exception, *, debug: bool) -> int:
     return status
 
 
-def escape(text: str) -> str:
-    """Return `text` on one line without control characters: data must not steer a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-__all__ = ["cli", "escape", "main"]
+__all__ = ["cli", "main"]

@@ -41,6 +41,11 @@ def amount(value: float, unit: str) -> str:
     return f"{value:.4g} TB"
 
 
+def escape(text: str) -> str:
+    """Return `text` on one line and without control characters: data must not steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class Lines:
     """Writes one line to standard error as each stage ends: for logs, and for `dvc repro`."""
 

@@ -29,7 +29,9 @@ def check_dataset(shards: Path) -> Manifest:
     """
     manifest = manifests.load(shards)
     entries = [entry for split in manifest.splits.values() for entry in split.shards]
-    faults = [(entry, fault) for entry in entries if (fault := _fault(shards / entry.path, entry, manifest))]
+    faults = [
+        (entry, fault) for entry in entries if (fault := shard_fault(shards / entry.path, entry, manifest))
+    ]
     if faults:
         entry, fault = faults[0]
         others = f" (and {len(faults) - 1} more shards with faults)" if len(faults) > 1 else ""
@@ -37,8 +39,10 @@ def check_dataset(shards: Path) -> Manifest:
     return manifest
 
 
-def _fault(path: Path, entry: ShardEntry, manifest: Manifest) -> str:
-    """Return what is wrong with a shard, or nothing."""
+def shard_fault(path: Path, entry: ShardEntry, manifest: Manifest) -> str:
+    """Return what is wrong with a shard as far as its size and footer tell, or nothing."""
+    if path.is_symlink():
+        return "a symbolic link, expected a file"  # it may lead out of the folder
     try:
         num_bytes = path.stat().st_size
     except OSError as error:
