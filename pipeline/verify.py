@@ -1,7 +1,7 @@
-"""The use case `verify`: is every byte of a dataset what was written, and does it say what the manifest says.
+"""The use case `verify`: is every byte of a dataset what was written, and is the manifest true.
 
-Per shard: existence, size, SHA-256, footer, number of records, every value finite, every class known; then the
-moments of the train split, recomputed from the shards. Neighbours: `loader` reads, `engine` spreads the shards.
+Per shard: existence, size, SHA-256, footer, number of records, every value finite, every class known; then
+the moments of the train split, recomputed. Neighbours: `loader` reads, `engine` spreads the shards.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 BATCH_RECORDS = 32_768  # what is decoded at a time: 4 MB of 32 float32
 HASH_BYTES = 1 << 20
 READERS: dict[str, Any] = {"parquet": read_parquet, "tfrecord": read_tfrecord}
-# A standardized value is rounded to 24 bits, by at most 3e-8 of itself; means and stds of many deviate by less.
+# A standardized value is rounded to 24 bits, by at most 3e-8 of itself; mean and std deviate by less.
 MOMENTS_TOLERANCE = 1e-6
 
 
@@ -103,17 +103,21 @@ def _check_shard(shards: Path, split: str, entry: ShardEntry, manifest: Manifest
     fault = None
     try:
         # The checksum first: what the footer of a damaged file says is worth little.
-        if text := _checksum_fault(path, entry) or shard_fault(path, entry, manifest):
-            raise ShardError(text, path=str(path), hint=REMAKE)
+        _expect(_checksum_fault(path, entry) or shard_fault(path, entry, manifest), path)
         for rows in _batches(path, entry, manifest):
             part = moments_of.of_batch(np.ascontiguousarray(rows.features.T, dtype=np.float64))
             moments = moments_of.merge(moments, part)
             counts += _count_classes(rows, path, len(counts))
-        if not np.isfinite(moments.m2).all() or moments.missing.any():
-            raise ShardError("a feature is not finite", path=str(path), hint=REMAKE)
+        finite = np.isfinite(moments.m2).all() and not moments.missing.any()
+        _expect("" if finite else "a feature is not finite", path)
     except ShardError as error:
         fault = error
     return _Checked(entry=entry, split=split, fault=fault, moments=moments, class_counts=counts)
+
+
+def _expect(fault: str, path: Path) -> None:
+    if fault:
+        raise ShardError(fault, path=str(path), hint=REMAKE)
 
 
 def _checksum_fault(path: Path, entry: ShardEntry) -> str:
@@ -142,8 +146,8 @@ def _batches(path: Path, entry: ShardEntry, manifest: Manifest) -> Iterator[Rows
 def _count_classes(rows: Rows, path: Path, num_classes: int) -> NDArray[np.int64]:
     if not num_classes:
         return np.zeros(0, np.int64)
-    if rows.label.min() < 0 or rows.label.max() >= num_classes:
-        raise ShardError("a label is no class of the manifest", path=str(path), hint=REMAKE)
+    known = rows.label.min() >= 0 and rows.label.max() < num_classes
+    _expect("" if known else "a label is no class of the manifest", path)
     return np.bincount(rows.label, minlength=num_classes)
 
 
@@ -186,10 +190,6 @@ def _wrong_moments(manifest: Manifest, train: Moments, path: str) -> Iterator[Sh
             mean, std, scale = 0.0, std / (claimed.std or 1.0), 1.0
         off = max(abs(float(train.mean[row]) - mean), abs(float(train.std()[row]) - std))
         if off > MOMENTS_TOLERANCE * max(scale, 1e-300):
-            yield ShardError(
-                f"the shards have mean {train.mean[row]:.9g} and std {train.std()[row]:.9g}, expected {mean:.9g} "
-                f"and {std:.9g}",
-                path=path,
-                column=column.name,
-                hint=REMAKE,
-            )
+            found = f"the shards have mean {train.mean[row]:.9g} and std {train.std()[row]:.9g}"
+            expected = f"expected {mean:.9g} and {std:.9g}"
+            yield ShardError(f"{found}, {expected}", path=path, column=column.name, hint=REMAKE)

@@ -20,8 +20,7 @@ from pipeline.errors import ShardError
 def verify_command(shards: Path, *, workers: int | None, as_json: bool, quiet: bool) -> None:
     """Check every byte and every record of the dataset SHARDS against its manifest.
 
-    Names every shard that is missing, cut or damaged, down to a single bit, and ends with status 4 if there is
-    one.
+    Names every shard that is missing, cut or damaged, down to a single bit; the status is 4 if there is one.
 
     \b
     Example:
