@@ -41,6 +41,7 @@ NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 INTEGER = re.compile(r"[+-]?[0-9]+")
 LINE_END = re.compile(rb"\r\n?|\n")  # as `csv` counts lines: a carriage return alone ends one too
 BLANKS = " \t"
+MAX_DIGITS = 19
 MAX_REJECT_TEXT = 1000  # characters of a rejected row that are kept
 MAX_FIELD_CHARACTERS = 16 << 20
 
@@ -75,8 +76,12 @@ def read_integer(cell: str) -> int:
         NotANumberError: not an integer of 64 bits.
     """
     text = cell.strip(BLANKS)
-    if INTEGER.fullmatch(text) and -(1 << 63) <= int(text) < 1 << 63:
-        return int(text)
+    digits = text.lstrip("+-0")
+    # Python refuses to convert thousands of digits; no 64-bit integer has more than 19.
+    if INTEGER.fullmatch(text) and len(digits) <= MAX_DIGITS:
+        value = int(digits or "0") * (-1 if text[0] == "-" else 1)
+        if -(1 << 63) <= value < 1 << 63:
+            return value
     raise NotANumberError(
         f"found {_shown(cell)}, expected a 64-bit integer as in the rows before",
         hint="drop the column with --drop",

@@ -137,6 +137,7 @@ def test_integers_are_exact(number: int) -> None:
     """Integers keep all 64 bits."""
     assert read_integer(str(number)) == number
     assert read_integer(f" {number}") == number
+    assert read_integer(f"{'-' if number < 0 else '+'}{abs(number):05000d}") == number
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,10 @@ def test_integers_are_exact(number: int) -> None:
     [
         "2.0",
         "",
+        "-",
         "9223372036854775808",
+        "-9223372036854775809",
+        "9" * 5000,
         "1e3",
         "x",
         "1_0",
