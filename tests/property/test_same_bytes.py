@@ -11,6 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.errors import MemoryBudgetError
+from pipeline.plan import parse_size
+from pipeline.runs import store
+from pipeline.runs.spilled import spill
 from support.datasets import MANIFEST, convert_text, make_options
 from support.texts import anchored, numbered_text, text_cells, written
 
@@ -106,6 +110,27 @@ def test_quoted_line_ends_change_nothing_either(
     )
     del plain[MANIFEST], packed[MANIFEST]
     assert plain == packed
+
+
+def test_any_memory_that_suffices_gives_the_same_bytes(
+    fresh_folder: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the very memory that the error asks for, runs go to disk and the shards come out the same."""
+    cells = [f"t{index:04d}" * 1000 for index in range(3000)]
+    text = "label,a,t\n" + "".join(f"{index % 2},{index / 7!r},{cell}\n" for index, cell in enumerate(cells))
+    source = fresh_folder()
+    plentiful = make_options(keep=("t",), range_bytes=1 << 20, num_workers=2)
+    first = convert_text(text, source, plentiful).file_bytes()
+    with pytest.raises(MemoryBudgetError, match="too little") as caught:
+        convert_text(
+            text, fresh_folder(), make_options(keep=("t",), range_bytes=1 << 20, memory_bytes=1 << 20)
+        )
+    needed = parse_size(caught.value.hint.split()[2])
+    spilled = []
+    monkeypatch.setattr(store, "spill", lambda *given: spilled.append(spill(*given)) or spilled[-1])
+    scarce = make_options(keep=("t",), range_bytes=1 << 20, memory_bytes=needed, num_workers=2)
+    assert convert_text(text, fresh_folder(), scarce).file_bytes() == first
+    assert spilled
 
 
 def test_what_changes_the_bytes_changes_the_fingerprint(fresh_folder: Callable[[], Path]) -> None:

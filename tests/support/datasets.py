@@ -44,6 +44,7 @@ def make_options(  # noqa: PLR0913  # the options of the command, flat
     has_header: bool = True,
     num_workers: int = 1,
     max_rejects: int | None = None,
+    memory_bytes: int = 1 << 30,
     overwrite: bool = False,
 ) -> ConvertOptions:
     """Return the options of a conversion from flat keywords; one worker unless told otherwise."""
@@ -64,6 +65,7 @@ def make_options(  # noqa: PLR0913  # the options of the command, flat
         has_header=has_header,
         num_workers=num_workers,
         max_rejects=max_rejects,
+        memory_bytes=memory_bytes,
         overwrite=overwrite,
     )
 
