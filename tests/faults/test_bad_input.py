@@ -241,6 +241,7 @@ FAR = 36_000  # rows of 30 bytes: the fault lies beyond the first mebibyte, whic
         ("0,NA,1", "E104", "column 'mass': no value"),
         ("0,inf,1", "E105", "column 'mass': found 'inf'"),
         ("0.5,1,1", "E110", "column 'label': found 0.5"),
+        ("  \n\n0.5,1,1", "E110", "column 'label': found 0.5"),
         ('0,"1,1', "E111", "in the row that begins here"),
     ],
 )
@@ -250,7 +251,8 @@ def test_a_late_fault_has_its_absolute_line(
     """A fault far behind what the plan saw is told with the line an editor shows, blank lines included."""
     good = "0,1.000000000000000000e+00,12\n"
     text = "label,mass,pt\n\n" + good * FAR + row + "\n" + good * 100
-    assert_refused(convert(text, "--quiet"), code, f"raw.csv:{FAR + 3}: {wording}")
+    line = FAR + 3 + row.count("\n")
+    assert_refused(convert(text, "--quiet"), code, f"raw.csv:{line}: {wording}")
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline import plan
 from pipeline.errors import MemoryBudgetError
 from pipeline.plan import parse_size
 from pipeline.runs import store
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-NUM_RECORDS = 400
+NUM_RECORDS = 1200
 FAULTY = ["0,zz,1.0,2.0,a\n", "1,7\n", "\n"]
 
 
@@ -40,7 +41,7 @@ def text() -> str:
     return "label,id,a,b,t\n" + "".join(rows) + "0,99999,1.0,2.0,end"
 
 
-@pytest.mark.parametrize("range_bytes", [100, 1000, 8 << 20])
+@pytest.mark.parametrize("range_bytes", [300, 5000, 8 << 20])
 def test_workers_compression_and_time_change_nothing(
     fresh_folder: Callable[[], Path], text: str, range_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,6 +49,7 @@ def test_workers_compression_and_time_change_nothing(
 
     Manifests too are the same, but for the names and sizes of the files in `source`.
     """
+    monkeypatch.setattr(plan, "ROW_GROUP_BYTES", 1)  # the smallest row groups: many cells to gather from
     results = []
     for num_workers, packed in [
         (1, False),
@@ -64,7 +66,7 @@ def test_workers_compression_and_time_change_nothing(
             keep=("t", "id"),
             on_bad_row="skip",
             on_missing="mean",
-            shard_bytes=2000,
+            shard_bytes=20_000,
         )
         results.append(convert_text(text, fresh_folder(), options, packed=packed).file_bytes())
         monkeypatch.setattr(time, "time", lambda: 2e9)
