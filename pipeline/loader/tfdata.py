@@ -96,6 +96,7 @@ def to_dataset(reader: Reader, *, num_threads: int) -> tf.data.Dataset:
 
     options = tf.data.Options()
     options.deterministic = True
+    options.autotune.enabled = False  # there is nothing to tune, and its thread takes time from the training
     # A rank reads its share already; TensorFlow must not divide it again.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     blocks = tf.data.Dataset.range(len(reader.cuts)).map(

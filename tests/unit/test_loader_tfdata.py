@@ -16,6 +16,7 @@ from pipeline.loader import batches, dataset
 from pipeline.loader.reader import Reader
 from pipeline.plan import ConvertOptions, Identity
 from pipeline.schema import RoleOptions
+from support.documents import document, fenced
 from support.texts import numbered_text
 
 if TYPE_CHECKING:
@@ -114,6 +115,14 @@ def test_a_damaged_shard_ends_the_iteration(shards: Path, tmp_path: Path) -> Non
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(tf.errors.OpError, match=f"ShardError.*{path.name}"):
         list(dataset(tmp_path, "train", BATCH, seed=5))
+
+
+def test_the_example_in_the_docs_runs(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page of the loader begins with an example; it runs as it stands, beside a folder `shards`."""
+    example = fenced(document("docs/loader.md"), "python")[0]
+    monkeypatch.chdir(shards.parent)
+    weighted = example.replace("features, label in", "features, label, _ in")  # these shards have a weight
+    exec(compile(weighted, "docs/loader.md", "exec"), {})  # noqa: S102  # our own document
 
 
 def test_wrong_values_are_refused_at_once(shards: Path) -> None:
