@@ -11,9 +11,9 @@ on a quarter of an epoch at batch 1,024, as one rank of four would, from the sha
 held in memory. All contenders take turns in every round; the median of the rounds, their spread, and the
 processor time, which says more on a machine that is shared.
 
-Conclusion: at batch 1,024, 11 million records/s from Parquet as NumPy and 3.5 million through tf.data; 3.9 and
-2.0 million from TFRecord. Checksums cost a quarter of the rate from Parquet. Training from the shards is as
-fast as from memory, within the spread of a shared machine, for 2 to 5 % more processor time.
+Conclusion: at batch 1,024, 11 million records/s from Parquet as NumPy and 3.5 million through tf.data; from
+TFRecord 3.9 and 2.0 million. Checksums cost a quarter of the rate from Parquet. Training from the shards is
+as fast as from memory, within the spread of a shared machine, for 2 to 5 % more processor time.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Feed:
         return self.manifest.splits[split].records
 
     def reader(self, split: str, *, epoch: int = 0, shuffle: bool = False) -> Reader:
-        """Return the reader of one epoch; the first one verifies checksums, and costs a hundredth for it."""
+        """Return the reader of one epoch, counted from 0; the first one verifies checksums."""
         request = Request(
             shards=self.shards,
             split=split,
@@ -142,7 +142,7 @@ def _train(network: keras.Model, feed: Feed, epoch: int, progress: Progress) -> 
 
 
 def _validate(network: keras.Model, feed: Feed, epoch: int) -> Mapping[str, float]:
-    reader = feed.reader("val", epoch=0 if epoch == 1 else epoch)
+    reader = feed.reader("val", epoch=epoch - 1)
     figures = _own_errors(
         reader,
         lambda: network.evaluate(to_dataset(reader, num_threads=NUM_THREADS), verbose=0, return_dict=True),
