@@ -29,9 +29,10 @@ ROWS: dict[Kind, tuple[str, ...]] = {
 
 @st.composite
 def lines(draw: st.DrawFn) -> list[tuple[Kind, str]]:
-    """Draw the lines of a table of four columns, each with its kind; the good ones come first, and prevail."""
-    kinds = draw(st.lists(st.sampled_from(list(ROWS)), max_size=15))
-    chosen: list[Kind] = ["good"] * (len(kinds) + 1) + kinds
+    """Draw the lines of a table of four columns, each with its kind; good ones come first, and prevail."""
+    kinds: list[Kind] = draw(st.lists(st.sampled_from(list(ROWS)), max_size=15))
+    good: list[Kind] = ["good"]
+    chosen = good * (len(kinds) + 1) + kinds
     return [(kind, draw(st.sampled_from(ROWS[kind])).format(id=index)) for index, kind in enumerate(chosen)]
 
 

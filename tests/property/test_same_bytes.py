@@ -15,13 +15,15 @@ from pipeline import plan
 from pipeline.errors import MemoryBudgetError
 from pipeline.plan import parse_size
 from pipeline.runs import store
-from pipeline.runs.spilled import spill
+from pipeline.runs.spilled import SpilledRun, spill
 from support.datasets import MANIFEST, convert_text, make_options
 from support.texts import anchored, numbered_text, text_cells, written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from pipeline.runs.run import Run
 
 NUM_RECORDS = 1200
 FAULTY = ["0,zz,1.0,2.0,a\n", "1,7\n", "\n"]
@@ -128,8 +130,13 @@ def test_any_memory_that_suffices_gives_the_same_bytes(
             text, fresh_folder(), make_options(keep=("t",), range_bytes=1 << 20, memory_bytes=1 << 20)
         )
     needed = parse_size(caught.value.hint.split()[2])
-    spilled = []
-    monkeypatch.setattr(store, "spill", lambda *given: spilled.append(spill(*given)) or spilled[-1])
+    spilled: list[Path] = []
+
+    def counted(runs: Sequence[Run], path: Path, edges: np.ndarray) -> SpilledRun:
+        spilled.append(path)
+        return spill(runs, path, edges)
+
+    monkeypatch.setattr(store, "spill", counted)
     scarce = make_options(keep=("t",), range_bytes=1 << 20, memory_bytes=needed, num_workers=2)
     assert convert_text(text, fresh_folder(), scarce).file_bytes() == first
     assert spilled

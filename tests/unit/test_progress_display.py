@@ -49,10 +49,16 @@ def test_the_display_fits_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(choose(quiet=False), Bars)
 
 
+def advance(progress: Progress) -> None:
+    """Advance a thousand times."""
+    for _ in range(1000):
+        progress.advance(1)
+
+
 def work(progress: Progress) -> None:
     """Go through two stages, advancing from several threads."""
     progress.start("reading", total=4000, unit="bytes")
-    threads = [threading.Thread(target=lambda: [progress.advance(1) for _ in range(1000)]) for _ in range(4)]
+    threads = [threading.Thread(target=advance, args=(progress,)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -34,7 +34,13 @@ def dataset_at(path: Path) -> None:
 
 def test_a_file_counts_and_hashes_what_passes(tmp_path: Path) -> None:
     """Size and SHA-256 are those of the bytes in the file, whatever buffers they came in."""
-    parts = [b"abc", b"", memoryview(b"defgh")[1:3], bytearray(100_000), memoryview(bytes(16)).cast("I")]
+    parts: list[Any] = [
+        b"abc",
+        b"",
+        memoryview(b"defgh")[1:3],
+        bytearray(100_000),
+        memoryview(bytes(16)).cast("I"),
+    ]
     expected = b"".join(bytes(part) for part in parts)
     with HashedFile(tmp_path / "shard") as file:
         for part in parts:
