@@ -31,8 +31,13 @@ lint: $(READY)  ## style, types, and a lock without addresses
 	mypy
 	@! grep -nE '://|@ |--(extra-)?index-url|--find-links' constraints.txt
 
-bench: $(READY)  ## run every benchmark
-	@for script in benchmarks/bench_*.py; do echo "$$script"; python "$$script" || exit 1; done
+BENCH := build/bench/shards
+bench: $(READY)  ## run every benchmark and render benchmarks/README.md; half an hour
+	@for name in start convert scaling memory tfrecord; do echo "$$name"; \
+	  python benchmarks/bench_$$name.py --json benchmarks/results/$$name.json || exit 1; done
+	@pipeline convert build/bench/simulated-1000000.csv $(BENCH) --format parquet --format tfrecord --overwrite --quiet
+	@python benchmarks/bench_loader.py $(BENCH) --json > benchmarks/results/loader.json
+	@python benchmarks/render.py
 
 lock: $(READY)  ## pin the newest versions anew in constraints.txt; needs uv
 	python .ci/lock.py $(UV)

@@ -25,11 +25,11 @@ WHOLE_JOB = "whole job"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """A script of peers/: what it does, the package it needs, and how to see that it did it."""
+    """A script of peers/: what it does, the packages it needs, and how to see that it did it."""
 
     script: str
     does: str
-    package: str
+    packages: tuple[str, ...]
     check: Callable[[Source], Callable[[str], None]]
 
 
@@ -45,23 +45,24 @@ def _printed(source: Source) -> Callable[[str], None]:
     return functools.partial(checks.check_printed_count, source=source)
 
 
-POLARS_WHOLE = Peer(script="polars_in_memory", does=WHOLE_JOB, package="polars", check=_parquet)
-DUCKDB_WHOLE = Peer(script="duckdb_order_by_hash", does=WHOLE_JOB, package="duckdb", check=_parquet)
-POLARS_PARSE = Peer(script="polars_parse_blocks", does="parse only", package="polars", check=_printed)
+POLARS_WHOLE = Peer(script="polars_in_memory", does=WHOLE_JOB, packages=("polars",), check=_parquet)
+DUCKDB_WHOLE = Peer(script="duckdb_order_by_hash", does=WHOLE_JOB, packages=("duckdb",), check=_parquet)
+POLARS_PARSE = Peer(script="polars_parse_blocks", does="parse only", packages=("polars",), check=_printed)
 ALL_PEERS = (
     POLARS_WHOLE,
     DUCKDB_WHOLE,
-    Peer(script="polars_sink_parquet", does="parse, write", package="polars", check=_records),
-    Peer(script="dask_to_parquet", does="parse, write", package="dask", check=_records),
-    Peer(script="pandas_parse_chunks", does="parse only", package="pandas", check=_printed),
+    Peer(script="polars_sink_parquet", does="parse, write", packages=("polars",), check=_records),
+    Peer(script="dask_to_parquet", does="parse, write", packages=("dask", "pandas"), check=_records),
+    Peer(script="pandas_parse_chunks", does="parse only", packages=("pandas",), check=_printed),
     POLARS_PARSE,
 )
 
 
 def peer(peer: Peer, source: Source) -> Job | None:
     """Return the job of `peer`, or None, with a word, where its package is not installed."""
-    if importlib.util.find_spec(peer.package) is None:
-        print(f"left out: {peer.script}, because {peer.package} is not installed")
+    missing = [package for package in peer.packages if importlib.util.find_spec(package) is None]
+    if missing:
+        print(f"left out: {peer.script}, because {' and '.join(missing)} is not installed")
         return None
     return Job(
         name=peer.script,
