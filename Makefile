@@ -29,6 +29,7 @@ lint: $(READY)  ## style, types, and a lock without addresses
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports
 	@! grep -nE '://|@ |--(extra-)?index-url|--find-links' constraints.txt
 
 BENCH := build/bench/shards

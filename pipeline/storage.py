@@ -19,7 +19,7 @@ import hashlib
 import os
 import shutil
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pipeline.errors import AccessError, BusyError, DiskError, TargetExistsError
@@ -116,10 +116,12 @@ class Staging:
     """The folder beside the target in which a dataset comes to be."""
 
     def __init__(self, target: Path) -> None:
+        target = target.absolute()  # "." has no name that something beside it could be called after
         self.target = target
         self.folder = target.with_name(target.name + ".incomplete")
         self.dataset = self.folder / "dataset"
         self.runs = self.folder / "runs"
+        self._missing = [folder for folder in self.folder.parents if not folder.exists()]
 
     def begin(self) -> None:
         """Make empty folders for the dataset and for runs."""
@@ -139,8 +141,11 @@ class Staging:
         self.discard()
 
     def discard(self) -> None:
-        """Remove the staging folder and everything in it."""
+        """Remove the staging folder and everything in it, and folders on the way that hold nothing else."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in self._missing:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def check_target(target: Path, *, overwrite: bool) -> None:

@@ -7,6 +7,7 @@ them.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from pipeline.convert.planning import make_plan
 from pipeline.convert.reading import read_range
 from pipeline.convert.writing import Finish, moments_of_ranks, write_shard
 from pipeline.engine.local import map_tasks
-from pipeline.errors import InputError, PipelineError, TooManyRejectsError, UsageError
+from pipeline.errors import InputError, NonFiniteError, PipelineError, TooManyRejectsError, UsageError
 from pipeline.manifest import MANIFEST_NAME, to_json
 from pipeline.plan import cut_shards, record_bytes, row_group_records
 from pipeline.progress import SILENT
@@ -178,6 +179,7 @@ def _write(
         num_bytes_per_record=per_record,
     )
     train = _train_moments(plan, accounts, index, batch_records)
+    _check_finite(plan, train)
     classes = tuple(sorted(accounts.labels, key=lambda value: (isinstance(value, str), value)))
     accounts.warnings += _warnings(plan, train, classes)
     finish = _finish(plan, accounts, train, classes, batch_records, folder)
@@ -210,6 +212,18 @@ def _train_moments(plan: ConvertPlan, accounts: Accounts, index: RankIndex, batc
     if train_end < certain:
         return moments_of_ranks(index, 0, train_end, batch_records)
     return moments.merge(accounts.moments, moments_of_ranks(index, certain, train_end, batch_records))
+
+
+def _check_finite(plan: ConvertPlan, train: Moments) -> None:
+    """Raise if a column that is computed with has values whose squares leave the range of a double."""
+    for column, std in zip(plan.schema.numbers, train.std().tolist(), strict=True):
+        if column.role != "keep" and not math.isfinite(std):
+            raise NonFiniteError(
+                "the values are too large: their variance leaves the range of a double",
+                path=str(plan.files[0].path),
+                column=column.name,
+                hint=f"pass --drop {column.name} to leave it out, or --keep {column.name} to carry it",
+            )
 
 
 def _finish(

@@ -138,7 +138,9 @@ def _columns(plan: ConvertPlan, moments: Moments) -> tuple[ColumnEntry, ...]:
     )
 
 
-def _column_moments(moments: Moments, row: int) -> ColumnMoments:
+def _column_moments(moments: Moments, row: int) -> ColumnMoments | None:
+    if not math.isfinite(moments.std()[row]):
+        return None  # squares beyond a double: `convert` refuses this where it is computed with
     low, high = float(moments.min[row]), float(moments.max[row])
     return ColumnMoments(
         count=int(moments.count[row]),

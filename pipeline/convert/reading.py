@@ -6,6 +6,7 @@ second half.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.source.ranges import RangeText, StoredRange
 
 MAX_CLASSES = 10_000  # more distinct labels than this are no classes
+MAX_EXACT = float(1 << 53)  # beyond, neighbouring integers are one double
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 
@@ -132,7 +134,15 @@ def _labels(parsed: ParsedRange, text: RangeText, plan: ConvertPlan) -> frozense
         if not whole.all():
             at = int(np.argmin(whole))
             raise LabelError(
-                f"found {values[at]!r}, expected a whole number: the first labels are classes",
+                f"found {float(values[at])!r}, expected a whole number: the first labels are classes",
+                line=_line_of(parsed, at, text, plan),
+                column=schema.label.name,
+                hint="pass --label-kind number if the label is a quantity",
+            )
+        if parsed.num_kept and np.abs(values).max() >= MAX_EXACT:
+            at = int(np.argmax(np.abs(values)))
+            raise LabelError(
+                f"found {values[at]:.0f}, too large for a class: integers are exact below 2**53",
                 line=_line_of(parsed, at, text, plan),
                 column=schema.label.name,
                 hint="pass --label-kind number if the label is a quantity",
@@ -166,7 +176,7 @@ def _check_float32(parsed: ParsedRange, text: RangeText, plan: ConvertPlan) -> N
         if np.fmax.reduce(values) > MAX_FLOAT32:
             at = int(np.nanargmax(values))
             raise NonFiniteError(
-                f"{parsed.numbers[index, at]!r} is too large for float32",
+                f"{float(parsed.numbers[index, at])!r} is too large for float32",
                 line=_line_of(parsed, at, text, plan),
                 column=column.name,
                 hint="drop the column, or standardize",
@@ -176,5 +186,6 @@ def _check_float32(parsed: ParsedRange, text: RangeText, plan: ConvertPlan) -> N
 def _line_of(parsed: ParsedRange, position: int, text: RangeText, plan: ConvertPlan) -> int:
     """Return the line, from 1 at the start of the range, of the record that is kept at `position`."""
     wanted = position if parsed.kept is None else int(parsed.kept[position])
-    rows = (line for line, row in careful.read_rows(text.text, plan.dialect.delimiter) if row)
-    return next(line for index, line in enumerate(rows) if index == wanted)
+    rows = careful.read_rows(text.text, plan.dialect.delimiter)
+    lines = (line for line, row in rows if not careful.is_blank(row))
+    return next(itertools.islice(lines, wanted, None))

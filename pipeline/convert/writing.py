@@ -43,6 +43,9 @@ class BatchWriter(Protocol):
     def close(self) -> None:
         """Write what must stand at the end."""
 
+    def abandon(self) -> None:
+        """Forget what is not yet written."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Finish:
@@ -123,6 +126,10 @@ def write_shard(spec: ShardSpec, index: RankIndex, finish: Finish) -> WrittenSha
         for writer, sink in zip(writers, sinks, strict=True):
             writer.close()
             sink.publish()
+    except BaseException:
+        for writer in writers:
+            writer.abandon()
+        raise
     finally:
         for sink in sinks:
             sink.close()
@@ -183,7 +190,11 @@ def _finish_features(raw: NDArray[Any], finish: Finish, out: NDArray[np.float32]
             continue
         final[np.isnan(exact)] = 0.0 if finish.standardize else mean
         if not np.isfinite(final).all():
-            raise NonFiniteError("a standardized value is too large for float32", column=column.name)
+            raise NonFiniteError(
+                "a standardized value is too large for float32",
+                column=column.name,
+                hint=f"pass --drop {column.name} to leave it out",
+            )
 
 
 def _class_indices(labels: NDArray[Any] | pa.Array, classes: tuple[float | str, ...]) -> NDArray[np.int64]:

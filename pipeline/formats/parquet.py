@@ -68,6 +68,10 @@ class ShardWriter:
         """Write the footer; the sink stays open."""
         self._writer.close()
 
+    def abandon(self) -> None:
+        """Forget what is not yet written; the sink may be closed already."""
+        self._writer.is_open = False  # or its destructor would write a footer, and complain to standard error
+
 
 def to_arrow(batch: ShardBatch, columns: Sequence[ShardColumn], schema: pa.Schema) -> pa.Table:
     """Return the batch as an Arrow table with the columns in the order of the CSV."""

@@ -55,6 +55,9 @@ class ShardWriter:
         if isinstance(self._sink, gzip.GzipFile):
             self._sink.close()
 
+    def abandon(self) -> None:
+        """Do nothing: whatever compression still holds may be lost."""
+
 
 def check_names(columns: Sequence[ShardColumn]) -> None:
     """Raise if a kept column has a name that the format uses itself.

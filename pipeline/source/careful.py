@@ -120,7 +120,7 @@ def parse(text: bytes, plan: ConvertPlan) -> ParsedRange:
         "nonfinite": identity.on_nonfinite == "drop",
     }
     for line, row in read_rows(text, plan.dialect.delimiter):
-        if not row or (len(row) == 1 and not row[0].strip(BLANKS) and len(names) > 1):
+        if is_blank(row):
             num_blank += 1
             continue
         index, num_records = num_records, num_records + 1
@@ -169,6 +169,11 @@ class _Places:
             self._begin = next(self._ends).end()
         self._line = line
         return self._begin
+
+
+def is_blank(row: list[str]) -> bool:
+    """Return whether a row is a blank line rather than a record; there are at least two columns."""
+    return not row or (len(row) == 1 and not row[0].strip(BLANKS))
 
 
 def _stack(columns: list[list[Any]], num_records: int, dtype: type[np.generic]) -> NDArray[Any]:

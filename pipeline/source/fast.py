@@ -39,6 +39,8 @@ def try_parse(text: bytes, plan: ConvertPlan) -> ParsedRange | None:
     """Return the records of one range, or None where any check raises a doubt."""
     if text.startswith(BYTE_ORDER_MARK):
         return None  # Polars would drop it in silence, in the middle of a file
+    if _has_odd_bytes(text, plan.schema):
+        return None
     try:
         frame = pl.read_csv(
             text,
@@ -49,18 +51,41 @@ def try_parse(text: bytes, plan: ConvertPlan) -> ParsedRange | None:
             missing_columns="raise",
             extra_columns="raise",
         )
-    except pl.exceptions.PolarsError:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None
     # Polars makes a row of every line end outside quotes, of nulls where the line is blank: without quotes
     # its height is the number of lines, and counting them in the text is only needed where there are quotes.
     ends_open = not text.endswith(b"\n")
     if b'"' in text and frame.height != text.count(b"\n") + ends_open:
         return None
+    if _may_be_short(frame, text, plan.dialect.delimiter):
+        return None
     return _checked(frame, plan.schema, num_lines=frame.height - ends_open)
 
 
+def _has_odd_bytes(text: bytes, schema: Schema) -> bool:
+    """Whether text columns may hold a NUL byte, or a carriage return that ends a row for `csv` alone."""
+    if not schema.texts and all(column.role != "drop" for column in schema.columns):
+        return False  # no number is read from either
+    if b'"' in text and text.count(b'"') % 2:
+        return True
+    return b"\0" in text or (b"\r" in text and text.count(b"\r") != text.count(b"\r\n"))
+
+
+def _may_be_short(frame: pl.DataFrame, text: bytes, delimiter: str) -> bool:
+    """Whether a row may lack its last fields: where those are text, Polars fills them with empty texts."""
+    last = frame.to_series(frame.width - 1)
+    if last.dtype != pl.String() or not (last == "").any():
+        return False
+    characters = np.frombuffer(text, np.uint8)
+    delimiters: NDArray[np.bool_] = characters == ord(delimiter)
+    if b'"' in text:
+        delimiters &= ~np.logical_xor.accumulate(characters == ord('"'))
+    return int(np.count_nonzero(delimiters)) != frame.height * (frame.width - 1)
+
+
 def _polars_schema(schema: Schema) -> dict[str, pl.DataType]:
-    # Dropped columns are read as text: nobody asks what they hold, yet a short row must show as a null.
+    # Dropped columns are read as text: nobody asks what they hold, but a short row must show.
     return {
         column.name: DTYPES["text" if column.role == "drop" else column.reading] for column in schema.columns
     }
