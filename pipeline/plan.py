@@ -161,10 +161,12 @@ class Estimates:
 class MemoryPlan:
     """How `--memory` is divided; nothing of it changes the bytes of a dataset.
 
+    `num_threads` is one more than the workers, so that no core waits while one of them reads or writes;
     `cell_bits` is the logarithm of the number of cells in which runs are spilled and gathered.
     """
 
     num_workers: int
+    num_threads: int
     runs_bytes: int
     cell_bits: int
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -82,8 +84,13 @@ def convert_command(source: Path, shards: Path, **given: Any) -> None:  # noqa: 
       pipeline convert events.csv.gz shards/ --label signal --drop run --keep event_id
       pipeline convert table.tsv shards/ --delimiter '\\t' --no-header --label column_1
     """  # noqa: D301  # \b is click's mark for a paragraph that is not rewrapped
+    if given["workers"]:
+        # Polars takes a thread per core, once, when it is loaded.
+        os.environ.setdefault("POLARS_MAX_THREADS", str(given["workers"]))
     options = _options(given)
     from pipeline.convert import convert, make_plan  # noqa: PLC0415  # loads Polars and pyarrow
+
+    gc.freeze()  # what is loaded now stays: not to be looked through again with every collection
 
     if given["dry_run"]:
         plan = make_plan(source, options)

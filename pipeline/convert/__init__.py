@@ -136,7 +136,7 @@ def _read_ranges(
     ranges = _ranges(plan, streamed=journal.streamed)
     file_index = 0
     try:
-        for summary in map_tasks(read, ranges, num_workers=plan.memory.num_workers):
+        for summary in map_tasks(read, ranges, num_workers=plan.memory.num_threads):
             file_index = summary.file_index
             accounts.add(summary)
             progress.advance(summary.num_text_bytes)
@@ -193,7 +193,7 @@ def _write(
         return shard
 
     written: list[WrittenShard] = []
-    for shard in map_tasks(write, specs, num_workers=plan.memory.num_workers):
+    for shard in map_tasks(write, specs, num_workers=plan.memory.num_threads):
         written.append(shard)
         progress.advance(shard.spec.end - shard.spec.begin)
     progress.finish()

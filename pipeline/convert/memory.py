@@ -1,8 +1,9 @@
 """Owns the division of `--memory`: what each worker needs, and what is left for runs.
 
-    --memory  =  base  +  workers * max(reading, writing)  +  runs
+    --memory  =  base  +  threads * max(reading, writing)  +  runs
 
     base      BASE_BYTES: the interpreter, NumPy, Polars and Arrow, loaded and warm
+    threads   one more than --workers (but one for one), if memory allows
     reading   one byte range as text, plus READING_BYTES_PER_CELL for each of its numbers
     writing   WRITING_COPIES row groups: gathered, ordered, carried over, standardized, encoded; for TFRecord
               also ENCODER_BYTES, the tables and tiles of the encoder
@@ -40,7 +41,7 @@ def divide(
     num_row_groups: int,
     encodes_tfrecord: bool,
 ) -> MemoryPlan:
-    """Return the division of `memory_bytes`; fewer workers where not all can be had.
+    """Return the division of `memory_bytes`; fewer threads where not all can be had.
 
     `num_cells_per_range` is the expected number of values (records times columns) in a byte range,
     `row_group_bytes` the size of a row group's records in a run.
@@ -59,7 +60,12 @@ def divide(
             f"--memory {memory_bytes >> 20}MiB is too little for this source",
             hint=f"pass --memory {needed}MiB or more",
         )
-    workers = min(num_workers, affordable)
+    num_threads = min(num_workers + (num_workers > 1), affordable)
     # Cells of about half a row group on average, so that few hold more than one.
     cell_bits = min(MAX_CELL_BITS, max(0, num_row_groups * 2 - 1).bit_length())
-    return MemoryPlan(num_workers=workers, runs_bytes=usable - workers * worker, cell_bits=cell_bits)
+    return MemoryPlan(
+        num_workers=min(num_workers, num_threads),
+        num_threads=num_threads,
+        runs_bytes=usable - num_threads * worker,
+        cell_bits=cell_bits,
+    )

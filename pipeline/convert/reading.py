@@ -15,7 +15,7 @@ import numpy as np
 from pipeline import keys as record_keys
 from pipeline import moments as moments_of
 from pipeline.errors import LabelError, NonFiniteError, PipelineError
-from pipeline.runs.run import Run, build_run, narrowed, take_columns, text_bytes
+from pipeline.runs.run import Run, build_run, narrowed, text_bytes
 from pipeline.source import careful, fast
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _ordered(
         num_blank=parsed.num_blank,
         num_lines=parsed.num_lines,
         rejects=parsed.rejects,
-        moments=moments_of.of_batch(take_columns(parsed.numbers, order[:num_certain])),
+        moments=moments_of.of_batch(run.numbers[:, :num_certain].astype(np.float64)),
         labels=labels,
         kept_text_bytes=sum(text_bytes(column) for column in parsed.texts),
         begin=text.begin,

@@ -6,6 +6,7 @@ disk.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,7 +15,6 @@ import pyarrow as pa
 
 from pipeline import moments as moments_of
 from pipeline.errors import NonFiniteError
-from pipeline.formats import parquet, tfrecord
 from pipeline.formats.batch import ShardBatch, ShardColumn
 from pipeline.manifest import ShardEntry
 from pipeline.storage import HashedFile
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from pipeline.runs.ranks import RankIndex
     from pipeline.runs.run import Run
     from pipeline.schema import Schema
-
-FORMATS = {"parquet": parquet, "tfrecord": tfrecord}
 
 
 class BatchWriter(Protocol):
@@ -93,6 +91,11 @@ def shard_columns(schema: Schema) -> tuple[ShardColumn, ...]:
     )
 
 
+def _format(name: ShardFormat) -> Any:  # noqa: ANN401  # a module
+    # Imported when it is asked for: the encoder of a format that nobody wants costs 20 ms.
+    return importlib.import_module(f"pipeline.formats.{name}")
+
+
 def write_shard(spec: ShardSpec, index: RankIndex, finish: Finish) -> WrittenShard:
     """Gather, finish, encode and write the records of one shard in every format.
 
@@ -110,7 +113,7 @@ def write_shard(spec: ShardSpec, index: RankIndex, finish: Finish) -> WrittenSha
     counts = np.zeros(len(finish.classes), np.int64)
     try:
         for name in finish.formats:
-            form: Any = FORMATS[name]
+            form = _format(name)
             sinks.append(HashedFile(finish.folder / f"{spec.stem}.{form.EXTENSION}"))
             writers.append(
                 form.ShardWriter(sinks[-1], columns, metadata=metadata, compression=finish.compression)
@@ -135,7 +138,7 @@ def write_shard(spec: ShardSpec, index: RankIndex, finish: Finish) -> WrittenSha
             sink.close()
     entries = tuple(
         ShardEntry(
-            path=f"{spec.stem}.{FORMATS[name].EXTENSION}",
+            path=f"{spec.stem}.{_format(name).EXTENSION}",
             format=name,
             records=spec.end - spec.begin,
             bytes=sink.num_bytes,

@@ -231,7 +231,7 @@ def _reading(cells: Sequence[str]) -> Reading:
 def _all_plain_numbers(cells: Sequence[str]) -> bool:
     """Whether `float` takes every cell for a finite number; the quick way for nearly every column."""
     try:
-        return math.isfinite(math.fsum(map(float, cells))) and not any("_" in cell for cell in cells)
+        return math.isfinite(sum(map(float, cells))) and not any("_" in cell for cell in cells)
     except (ValueError, OverflowError):
         return False
 
