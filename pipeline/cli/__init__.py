@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
@@ -60,13 +59,7 @@ def _raise_terminated(_number: int, _frame: FrameType | None) -> None:
 def main() -> None:
     """Run the command line and exit with the status that docs/errors.md promises."""
     signal.signal(signal.SIGTERM, _raise_terminated)
-    status = _run(sys.argv[1:])
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # whoever read it has gone
-            stream.flush()
-    # Everything is written, forced to disk and closed. Taking Polars, Arrow and the runs apart object by
-    # object would take another tenth of a second.
-    os._exit(status)
+    sys.exit(_run(sys.argv[1:]))
 
 
 def _run(arguments: list[str]) -> int:

@@ -3,10 +3,11 @@
     --memory  =  base  +  threads * max(reading, writing)  +  runs
 
     base      BASE_BYTES: the interpreter, NumPy, Polars and Arrow, loaded and warm
-    threads   one more than --workers (but one for one), if memory allows
-    reading   one byte range as text, plus READING_BYTES_PER_CELL for each of its numbers
-    writing   WRITING_COPIES row groups: gathered, ordered, carried over, standardized, encoded; for TFRecord
-              also ENCODER_BYTES, the tables and tiles of the encoder
+    threads   --workers; one more where that leaves at least half of the rest to the runs
+    reading   one byte range as text, plus READING_BYTES_PER_CELL for each of its numbers, and TEXT_COPIES of
+              its text columns
+    writing   WRITING_COPIES row groups: gathered, ordered, standardized, encoded; for TFRecord also
+              ENCODER_BYTES, the tables and tiles of the encoder
     runs      all that is left; what does not fit goes to disk
 
 The factors are measured (benchmarks/bench_memory.py) and held by tests/memory.
@@ -22,9 +23,9 @@ from pipeline.plan import MemoryPlan
 BASE_BYTES = 130 << 20
 # A number while its range is read: float64 from Polars (8), in the block (8), as float32 (4), compared (1),
 # ordered for the moments (8), its deviation (8), in the run (8).
-READING_BYTES_PER_CELL = 45
-TEXT_COPIES = 2  # the text itself and the next one, drawn ahead
-WRITING_COPIES = 7
+READING_BYTES_PER_CELL = 36  # not all of them at the same time
+TEXT_COPIES = 9  # in Polars, as Arrow, ordered, joined, encoded; each also as bytes and offsets
+WRITING_COPIES = 5
 ENCODER_BYTES = 24 << 20  # a batch of two row groups takes 20 MiB; more only for larger batches
 MIN_RUNS_BYTES = 8 << 20
 SLACK = 0.9  # the allocators keep some of what is freed
@@ -37,6 +38,7 @@ def divide(
     num_workers: int,
     num_cells_per_range: int,
     range_bytes: int,
+    text_bytes_per_range: int,
     row_group_bytes: int,
     num_row_groups: int,
     encodes_tfrecord: bool,
@@ -44,12 +46,13 @@ def divide(
     """Return the division of `memory_bytes`; fewer threads where not all can be had.
 
     `num_cells_per_range` is the expected number of values (records times columns) in a byte range,
-    `row_group_bytes` the size of a row group's records in a run.
+    `text_bytes_per_range` what of its text is in text columns, `row_group_bytes` the size of a row group's
+    records in a run.
 
     Raises:
         MemoryBudgetError: not even one worker can be had; it names the memory that would do.
     """
-    reading = TEXT_COPIES * range_bytes + READING_BYTES_PER_CELL * num_cells_per_range
+    reading = range_bytes + READING_BYTES_PER_CELL * num_cells_per_range + TEXT_COPIES * text_bytes_per_range
     writing = WRITING_COPIES * row_group_bytes + (ENCODER_BYTES if encodes_tfrecord else 0)
     worker = max(reading, writing)
     usable = int(memory_bytes * SLACK) - BASE_BYTES
@@ -60,7 +63,9 @@ def divide(
             f"--memory {memory_bytes >> 20}MiB is too little for this source",
             hint=f"pass --memory {needed}MiB or more",
         )
-    num_threads = min(num_workers + (num_workers > 1), affordable)
+    num_threads = min(num_workers, affordable)
+    if 1 < num_workers == num_threads and usable - (num_workers + 1) * worker >= usable // 2:
+        num_threads += 1
     # Cells of about half a row group on average, so that few hold more than one.
     cell_bits = min(MAX_CELL_BITS, max(0, num_row_groups * 2 - 1).bit_length())
     return MemoryPlan(

@@ -48,16 +48,26 @@ def make_plan(source: Path, options: ConvertOptions) -> ConvertPlan:
 def _memory(sniffed: Sniffed, schema: Schema, options: ConvertOptions, estimates: Estimates) -> MemoryPlan:
     range_bytes = min(options.identity.range_bytes, estimates.text_bytes)
     records_per_range = range_bytes / sniffed.mean_record_bytes
-    group_records = row_group_records(record_bytes(schema))
+    text_bytes = _text_bytes_per_record(sniffed, schema)
+    group_records = row_group_records(record_bytes(schema, int(text_bytes)))
+    group_bytes = 8 * (1 + len(schema.used)) + text_bytes * memory.TEXT_COPIES / memory.WRITING_COPIES
     return memory.divide(
         options.memory_bytes,
         num_workers=options.num_workers or len(os.sched_getaffinity(0)),
         num_cells_per_range=round(records_per_range * len(schema.columns)),
         range_bytes=range_bytes,
-        row_group_bytes=8 * (1 + len(schema.used)) * min(group_records, estimates.num_records),
+        text_bytes_per_range=round(text_bytes * records_per_range),
+        row_group_bytes=round(group_bytes * min(group_records, estimates.num_records)),
         num_row_groups=-(-estimates.num_records // group_records),
         encodes_tfrecord="tfrecord" in options.formats,
     )
+
+
+def _text_bytes_per_record(sniffed: Sniffed, schema: Schema) -> float:
+    """Return how many bytes of a record are in text columns, by the first records."""
+    places = [sniffed.names.index(column.name) for column in schema.texts]
+    rows = [row for row in sniffed.rows if len(row) == len(sniffed.names)]
+    return sum(len(row[place].encode()) for row in rows for place in places) / max(len(rows), 1)
 
 
 def _schema(sniffed: Sniffed, options: ConvertOptions) -> Schema:

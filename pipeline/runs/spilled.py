@@ -143,7 +143,7 @@ def _decode(data: bytes, block: Block, shape: tuple[int, int, int]) -> Run:
     numbers = np.frombuffer(data, dtype, num_numbers * n, 8 * n)
     at = 8 * n + numbers.nbytes
     integers = np.frombuffer(data, np.int64, num_integers * n, at)
-    texts: tuple[pa.LargeStringArray, ...] = (pa.array([], pa.large_string()),) * num_texts
+    texts: tuple[pa.LargeStringArray, ...] = (pa.nulls(0, pa.large_string()),) * num_texts
     if num_texts and n:
         with pa.ipc.open_stream(pa.py_buffer(data).slice(at + integers.nbytes)) as reader:
             texts = tuple(reader.read_next_batch().columns)

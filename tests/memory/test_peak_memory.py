@@ -129,10 +129,6 @@ KINDS = {
     "wide": Kind(write=write_wide),
     "long texts": Kind(write=write_long_texts, options=("--keep", "name")),
 }
-NOT_YET = {
-    "wide": "25 MiB too much: pandas is imported, see below",
-    "long texts": "the plan counts a text as eight bytes",
-}
 
 
 def least_memory(source: Path, folder: Path, *options: str) -> int:
@@ -147,9 +143,7 @@ def least_memory(source: Path, folder: Path, *options: str) -> int:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_the_memory_that_a_refusal_names_suffices(
-    name: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_the_memory_that_a_refusal_names_suffices(name: str, tmp_path: Path) -> None:
     """With it the peak stays below it, the shuffle goes to disk, and every byte is as with plenty."""
     kind, source = KINDS[name], tmp_path / "source.csv"
     kind.write(source)
@@ -161,8 +155,6 @@ def test_the_memory_that_a_refusal_names_suffices(
     assert len(tight.run_files) > 1
     assert "manifest.json" in tight.digests
     assert tight.digests == roomy.digests
-    if name in NOT_YET:
-        request.applymarker(pytest.mark.xfail(reason=NOT_YET[name], strict=True))
     assert tight.peak_bytes <= least * MEBIBYTE
 
 
@@ -176,7 +168,6 @@ def test_round_numbers_hold_with_all_workers(tmp_path: Path, memory: str) -> Non
     assert done.peak_bytes <= int(memory.removesuffix("MiB")) * MEBIBYTE
 
 
-@pytest.mark.xfail(reason="an empty Arrow array is made with pa.array() for every block read", strict=True)
 def test_reading_runs_back_does_not_load_pandas(tmp_path: Path) -> None:
     """What pyarrow would import where it is installed costs 25 MB and a third of a second, for nothing."""
     source = tmp_path / "source.csv"

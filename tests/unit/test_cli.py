@@ -32,9 +32,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_the_installed_command_is_this_one() -> None:
-    """`pipeline` on the command line is the function `main`."""
+    """`pipeline` on the command line is what `python -m pipeline` is."""
     (entry,) = importlib.metadata.entry_points(group="console_scripts", name="pipeline")
-    assert entry.value == "pipeline.cli:main"
+    assert entry.value == "pipeline.__main__:main"
 
 
 def test_version_and_help(pipeline_command: Command) -> None:

@@ -18,6 +18,7 @@ MEBIBYTE = 1 << 20
 HEPMASS: dict[str, Any] = {
     "num_cells_per_range": 11_320 * 29,
     "range_bytes": 8 << 20,
+    "text_bytes_per_range": 0,
     "row_group_bytes": 8 * 30 * 34_952,
     "num_row_groups": 29,
     "encodes_tfrecord": False,
@@ -26,6 +27,7 @@ WORK = st.fixed_dictionaries(
     {
         "num_cells_per_range": st.integers(1, 10_000_000),
         "range_bytes": st.integers(1, 8 << 20),
+        "text_bytes_per_range": st.integers(0, 8 << 20),
         "row_group_bytes": st.integers(1, 64 << 20),
         "num_row_groups": st.integers(1, 100_000),
         "encodes_tfrecord": st.booleans(),
@@ -37,7 +39,7 @@ WORKERS = st.integers(1, 64)
 
 def worker_bytes(work: dict[str, Any]) -> int:
     """Return what the docstring says one worker takes."""
-    reading = memory.TEXT_COPIES * work["range_bytes"]
+    reading = work["range_bytes"] + memory.TEXT_COPIES * work["text_bytes_per_range"]
     reading += memory.READING_BYTES_PER_CELL * work["num_cells_per_range"]
     writing = memory.WRITING_COPIES * work["row_group_bytes"]
     writing += memory.ENCODER_BYTES if work["encodes_tfrecord"] else 0
@@ -65,9 +67,10 @@ def test_parts_never_exceed_the_whole(work: dict[str, Any], budget: int, num_wor
         plan = divide(budget, num_workers=num_workers, **work)
     except MemoryBudgetError:
         return
-    parts = memory.BASE_BYTES + plan.num_workers * worker_bytes(work) + plan.runs_bytes
+    parts = memory.BASE_BYTES + plan.num_threads * worker_bytes(work) + plan.runs_bytes
     assert parts <= budget * memory.SLACK
     assert 1 <= plan.num_workers <= num_workers
+    assert plan.num_workers <= plan.num_threads <= plan.num_workers + 1
     assert plan.runs_bytes >= memory.MIN_RUNS_BYTES
 
 
@@ -78,9 +81,9 @@ def test_nothing_is_left_over(work: dict[str, Any], budget: int, num_workers: in
         plan = divide(budget, num_workers=num_workers, **work)
     except MemoryBudgetError:
         return
-    parts = memory.BASE_BYTES + plan.num_workers * worker_bytes(work) + plan.runs_bytes
+    parts = memory.BASE_BYTES + plan.num_threads * worker_bytes(work) + plan.runs_bytes
     assert parts > budget * memory.SLACK - 1
-    if plan.num_workers < num_workers:
+    if plan.num_threads < num_workers + (num_workers > 1):
         assert plan.runs_bytes < memory.MIN_RUNS_BYTES + worker_bytes(work)
 
 
@@ -93,7 +96,7 @@ def test_more_memory_never_means_less(work: dict[str, Any], budget: int, more: i
         return
     much = divide(budget + more, num_workers=num_workers, **work)
     assert much.num_workers >= little.num_workers
-    if much.num_workers == little.num_workers:
+    if much.num_threads == little.num_threads:
         assert much.runs_bytes >= little.runs_bytes
 
 
