@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-Compression = Literal["none", "gzip"]
+Compression = Literal["none", "gzip", "zstd", "bzip2", "xz"]
 ShardFormat = Literal["parquet", "tfrecord"]
 
 RANGE_BYTES = 8 << 20  # the grid of byte ranges: part of the dataset's identity, never tuned

@@ -14,7 +14,7 @@ from pipeline.convert.writing import WrittenShard
 from pipeline.manifest import ShardEntry
 from pipeline.moments import Moments
 from pipeline.plan import ShardSpec
-from pipeline.runs.spilled import Block, SpilledRun
+from pipeline.runs.spilled import BLOCK, SpilledRun
 from pipeline.source.parsed import Reject
 
 if TYPE_CHECKING:
@@ -37,15 +37,14 @@ def run_to_json(run: SpilledRun, summaries: Sequence[RangeSummary]) -> dict[str,
     return {
         "file": run.path.name,
         "shape": run.shape,
-        "blocks": [dataclasses.astuple(block) for block in run.blocks],
+        "blocks": base64.b64encode(run.blocks.tobytes()).decode("ascii"),
         "ranges": [_summary_to_json(summary) for summary in summaries],
     }
 
 
 def run_from_json(entry: dict[str, Any], folder: Path) -> FinishedRun:
     """Return what `run_to_json` wrote; the run file lies in `folder`."""
-    names = [field.name for field in dataclasses.fields(Block)]
-    blocks = tuple(Block(**dict(zip(names, values, strict=True))) for values in entry["blocks"])
+    blocks = np.frombuffer(base64.b64decode(entry["blocks"]), BLOCK)
     run = SpilledRun(path=folder / entry["file"], shape=tuple(entry["shape"]), blocks=blocks)
     return FinishedRun(run=run, summaries=tuple(_summary_from_json(value) for value in entry["ranges"]))
 

@@ -20,7 +20,7 @@ import math
 from pipeline.errors import MemoryBudgetError
 from pipeline.plan import MemoryPlan
 
-BASE_BYTES = 130 << 20
+BASE_BYTES = 140 << 20
 # A number while its range is read: float64 from Polars (8), in the block (8), as float32 (4), compared (1),
 # ordered for the moments (8), its deviation (8), in the run (8).
 READING_BYTES_PER_CELL = 36  # not all of them at the same time

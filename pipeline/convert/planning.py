@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.schema import LabelKind, Reading, Schema
     from pipeline.source.sniff import Sniffed
 
-GZIP_RATIO = 3  # what CSV text of numbers expands by, for estimates only
+COMPRESSION_RATIO = 3  # what compressed CSV text of numbers expands by, for estimates only
 
 
 def make_plan(source: Path, options: ConvertOptions) -> ConvertPlan:
@@ -88,7 +88,7 @@ def _label_kind(name: str, cells: list[str], reading: Reading, options: ConvertO
 
 
 def _estimate(sniffed: Sniffed, schema: Schema, options: ConvertOptions) -> Estimates:
-    ratio = GZIP_RATIO if sniffed.file.compression == "gzip" else 1
+    ratio = 1 if sniffed.file.compression == "none" else COMPRESSION_RATIO
     text_bytes = sniffed.file.num_bytes * ratio
     num_records = max(1, round((text_bytes - sniffed.file.text_offset) / sniffed.mean_record_bytes))
     per_record = record_bytes(schema)

@@ -29,28 +29,30 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """Where the records of one cell lie in the file of a run."""
+# One entry per cell. An array, not objects: there are as many as spills times cells.
+BLOCK = np.dtype(
+    [
+        ("offset", "<i8"),
+        ("num_bytes", "<i8"),
+        ("num_records", "<i8"),
+        ("checksum", "<u8"),
+        ("is_double", "?"),
+    ]
+)
 
-    offset: int
-    num_bytes: int
-    num_records: int
-    dtype: str
-    checksum: int
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SpilledRun:
-    """A run in a file; `blocks[cell]` tells where the records of a cell are."""
+    """A run in a file; `blocks`, BLOCK (num_cells,), tells where the records of each cell are."""
 
     path: Path
     shape: tuple[int, int, int]
-    blocks: tuple[Block, ...]
+    blocks: NDArray[np.void]
 
     def counts(self) -> NDArray[np.int64]:
         """Return the number of records in each cell."""
-        return np.array([block.num_records for block in self.blocks], np.int64)
+        counts: NDArray[np.int64] = self.blocks["num_records"]
+        return counts
 
     def read_cell(self, cell: int) -> Run:
         """Return the records of `cell`, ordered by key.
@@ -61,12 +63,12 @@ class SpilledRun:
         block = self.blocks[cell]
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
-            data = os.pread(descriptor, block.num_bytes, block.offset)
+            data = os.pread(descriptor, int(block["num_bytes"]), int(block["offset"]))
         finally:
             os.close(descriptor)
-        if xxhash.xxh3_64_intdigest(data) != block.checksum:
+        if xxhash.xxh3_64_intdigest(data) != block["checksum"]:
             raise DiskError(
-                f"a temporary file gave back other bytes than were written, at byte {block.offset}",
+                f"a temporary file gave back other bytes than were written, at byte {block['offset']}",
                 path=str(self.path),
                 hint="check the disk, then run the same command again",
             )
@@ -90,7 +92,7 @@ def spill(runs: Sequence[Run], path: Path, edges: NDArray[np.uint64]) -> Spilled
     """
     aside = path.with_name(path.name + ".partial")
     positions = [cell_positions(run, edges).tolist() for run in runs]
-    blocks = []
+    blocks = np.zeros(len(edges) + 1, BLOCK)
     offset = 0
     with aside.open("wb", buffering=0) as file:
         for cell in range(len(edges) + 1):
@@ -105,20 +107,13 @@ def spill(runs: Sequence[Run], path: Path, edges: NDArray[np.uint64]) -> Spilled
                 while done < len(part):
                     done += file.write(part[done:])
                 num_bytes += len(part)
-            blocks.append(
-                Block(
-                    offset=offset,
-                    num_bytes=num_bytes,
-                    num_records=merged.num_records,
-                    dtype=merged.numbers.dtype.name,
-                    checksum=digest.intdigest(),
-                )
-            )
+            is_double = merged.numbers.dtype == np.float64
+            blocks[cell] = (offset, num_bytes, merged.num_records, digest.intdigest(), is_double)
             offset += num_bytes
         os.fsync(file.fileno())
     aside.rename(path)
     fsync_directory(path.parent)
-    return SpilledRun(path=path, shape=runs[0].shape, blocks=tuple(blocks))
+    return SpilledRun(path=path, shape=runs[0].shape, blocks=blocks)
 
 
 def _encode(run: Run) -> list[memoryview]:
@@ -136,9 +131,9 @@ def _arrays(run: Run) -> tuple[NDArray[Any], ...]:
     return run.keys, run.numbers, run.integers
 
 
-def _decode(data: bytes, block: Block, shape: tuple[int, int, int]) -> Run:
-    n, (num_numbers, num_integers, num_texts) = block.num_records, shape
-    dtype = np.dtype(block.dtype)
+def _decode(data: bytes, block: np.void, shape: tuple[int, int, int]) -> Run:
+    n, (num_numbers, num_integers, num_texts) = int(block["num_records"]), shape
+    dtype = np.dtype(np.float64 if block["is_double"] else np.float32)
     keys = np.frombuffer(data, np.uint64, n)
     numbers = np.frombuffer(data, dtype, num_numbers * n, 8 * n)
     at = 8 * n + numbers.nbytes

@@ -5,10 +5,12 @@ Contents decide what a file is, never its name. Neighbours: `ranges` asks for te
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import zlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from pipeline.errors import (
     AccessError,
@@ -24,7 +26,12 @@ if TYPE_CHECKING:
 
     from pipeline.plan import Compression
 
-GZIP_MAGIC = b"\x1f\x8b"
+COMPRESSED: tuple[tuple[bytes, Compression], ...] = (
+    (b"\x1f\x8b", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\x00", "xz"),
+)
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # What people hand over by mistake, by the first bytes of the file.
@@ -37,9 +44,6 @@ FOREIGN = (
     (b"<html", "an HTML page", "the download gave a web page in place of the file"),
     (b"\xff\xfe", "UTF-16 text", "convert it: iconv -f UTF-16 -t UTF-8"),
     (b"\xfe\xff", "UTF-16 text", "convert it: iconv -f UTF-16 -t UTF-8"),
-    (b"\x28\xb5\x2f\xfd", "zstd-compressed data", "unpack it: zstd -d"),
-    (b"BZh", "bzip2-compressed data", "unpack it: bunzip2"),
-    (b"\xfd7zXZ\x00", "xz-compressed data", "unpack it: unxz"),
 )
 
 
@@ -70,8 +74,9 @@ def recognise(path: Path) -> Compression:
         raise AccessError("permission denied", path=str(path), hint=f"chmod u+r {path}") from None
     if not head:
         raise EmptySourceError("the file is empty: no header line", path=str(path))
-    if head.startswith(GZIP_MAGIC):
-        return "gzip"
+    for magic, compression in COMPRESSED:
+        if head.startswith(magic):
+            return compression
     for magic, name, hint in FOREIGN:
         if head.startswith(magic):
             raise EncodingError(f"looks like {name}", path=str(path), hint=hint)
@@ -91,20 +96,44 @@ def _neighbours(path: Path) -> str:
 def open_text(path: Path, compression: Compression) -> Iterator[Text]:
     """Open the uncompressed bytes of `path` for reading from their beginning.
 
-    Raises:
-        CompressionError: while reading, where the compressed data are damaged or cut.
+    Its `read` raises CompressionError where compressed data are damaged or cut.
     """
-    try:
-        with path.open("rb") as stored:
-            if compression == "none":
-                yield stored
-            else:
-                with gzip.GzipFile(fileobj=stored) as text:
-                    yield text
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise CompressionError(
-            f"damaged gzip data: {error}", path=str(path), hint="fetch the file again, or try gzip -t on it"
-        ) from None
+    with path.open("rb") as stored:
+        yield stored if compression == "none" else _Decompressed(stored, path, compression)
+
+
+class _Decompressed:
+    """The text of a compressed file; all members or frames of it, one after the other."""
+
+    def __init__(self, stored: BinaryIO, path: Path, compression: Compression) -> None:
+        self._path = path
+        self._compression = compression
+        self._text: Text
+        if compression == "gzip":
+            self._text = gzip.GzipFile(fileobj=stored)
+        elif compression == "bzip2":
+            self._text = bz2.BZ2File(stored)
+        elif compression == "xz":
+            self._text = lzma.LZMAFile(stored)  # noqa: SIM115  # `stored` is closed by `open_text`
+        else:
+            import pyarrow as pa  # noqa: PLC0415  # Python has no zstd before 3.14; loaded for it alone
+
+            self._text = pa.CompressedInputStream(pa.PythonFile(stored, "r"), "zstd")
+
+    def read(self, size: int) -> bytes:
+        """Return up to `size` further bytes, none at the end.
+
+        Raises:
+            CompressionError: the data are damaged or cut.
+        """
+        try:
+            return self._text.read(size)
+        except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+            raise CompressionError(
+                f"damaged {self._compression} data: {error}",
+                path=str(self._path),
+                hint="fetch the file again; its maker's own tool can test it",
+            ) from None
 
 
 def read_exactly(text: Text, num_bytes: int) -> bytes:
