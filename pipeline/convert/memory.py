@@ -2,7 +2,7 @@
 
     --memory  =  base  +  threads * max(reading, writing)  +  runs
 
-    base      BASE_BYTES: the interpreter, NumPy, Polars and Arrow, loaded and warm
+    base      BASE_BYTES: the interpreter, NumPy, Polars and Arrow, loaded and warm; and COLUMN_BYTES a column
     threads   --workers; one more where that leaves at least half of the rest to the runs
     reading   one byte range as text, plus READING_BYTES_PER_CELL for each of its numbers, and TEXT_COPIES of
               its text columns
@@ -20,7 +20,8 @@ import math
 from pipeline.errors import MemoryBudgetError
 from pipeline.plan import MemoryPlan
 
-BASE_BYTES = 140 << 20
+BASE_BYTES = 130 << 20
+COLUMN_BYTES = 16 << 10  # what Polars and the Parquet writer keep for each column
 # A number while its range is read: float64 from Polars (8), in the block (8), as float32 (4), compared (1),
 # ordered for the moments (8), its deviation (8), in the run (8).
 READING_BYTES_PER_CELL = 36  # not all of them at the same time
@@ -36,6 +37,7 @@ def divide(
     memory_bytes: int,
     *,
     num_workers: int,
+    num_columns: int,
     num_cells_per_range: int,
     range_bytes: int,
     text_bytes_per_range: int,
@@ -55,10 +57,11 @@ def divide(
     reading = range_bytes + READING_BYTES_PER_CELL * num_cells_per_range + TEXT_COPIES * text_bytes_per_range
     writing = WRITING_COPIES * row_group_bytes + (ENCODER_BYTES if encodes_tfrecord else 0)
     worker = max(reading, writing)
-    usable = int(memory_bytes * SLACK) - BASE_BYTES
+    base = BASE_BYTES + COLUMN_BYTES * num_columns
+    usable = int(memory_bytes * SLACK) - base
     affordable = (usable - MIN_RUNS_BYTES) // worker
     if affordable < 1:
-        needed = math.ceil((BASE_BYTES + worker + MIN_RUNS_BYTES) / SLACK / (1 << 20))
+        needed = math.ceil((base + worker + MIN_RUNS_BYTES) / SLACK / (1 << 20))
         raise MemoryBudgetError(
             f"--memory {memory_bytes >> 20}MiB is too little for this source",
             hint=f"pass --memory {needed}MiB or more",

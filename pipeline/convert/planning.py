@@ -54,6 +54,7 @@ def _memory(sniffed: Sniffed, schema: Schema, options: ConvertOptions, estimates
     return memory.divide(
         options.memory_bytes,
         num_workers=options.num_workers or len(os.sched_getaffinity(0)),
+        num_columns=len(schema.columns),
         num_cells_per_range=round(records_per_range * len(schema.columns)),
         range_bytes=range_bytes,
         text_bytes_per_range=round(text_bytes * records_per_range),

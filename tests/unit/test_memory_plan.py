@@ -17,6 +17,7 @@ MEBIBYTE = 1 << 20
 # Of one range of HEPMASS: 11,320 records of 29 columns; row groups of 34,952 records.
 HEPMASS: dict[str, Any] = {
     "num_cells_per_range": 11_320 * 29,
+    "num_columns": 29,
     "range_bytes": 8 << 20,
     "text_bytes_per_range": 0,
     "row_group_bytes": 8 * 30 * 34_952,
@@ -26,6 +27,7 @@ HEPMASS: dict[str, Any] = {
 WORK = st.fixed_dictionaries(
     {
         "num_cells_per_range": st.integers(1, 10_000_000),
+        "num_columns": st.integers(2, 20_000),
         "range_bytes": st.integers(1, 8 << 20),
         "text_bytes_per_range": st.integers(0, 8 << 20),
         "row_group_bytes": st.integers(1, 64 << 20),
@@ -44,6 +46,11 @@ def worker_bytes(work: dict[str, Any]) -> int:
     writing = memory.WRITING_COPIES * work["row_group_bytes"]
     writing += memory.ENCODER_BYTES if work["encodes_tfrecord"] else 0
     return int(max(reading, writing))
+
+
+def base_bytes(work: dict[str, Any]) -> int:
+    """Return what the docstring says the process takes before any work."""
+    return memory.BASE_BYTES + memory.COLUMN_BYTES * int(work["num_columns"])
 
 
 def named_number(error: MemoryBudgetError) -> int:
@@ -67,7 +74,7 @@ def test_parts_never_exceed_the_whole(work: dict[str, Any], budget: int, num_wor
         plan = divide(budget, num_workers=num_workers, **work)
     except MemoryBudgetError:
         return
-    parts = memory.BASE_BYTES + plan.num_threads * worker_bytes(work) + plan.runs_bytes
+    parts = base_bytes(work) + plan.num_threads * worker_bytes(work) + plan.runs_bytes
     assert parts <= budget * memory.SLACK
     assert 1 <= plan.num_workers <= num_workers
     assert plan.num_workers <= plan.num_threads <= plan.num_workers + 1
@@ -81,7 +88,7 @@ def test_nothing_is_left_over(work: dict[str, Any], budget: int, num_workers: in
         plan = divide(budget, num_workers=num_workers, **work)
     except MemoryBudgetError:
         return
-    parts = memory.BASE_BYTES + plan.num_threads * worker_bytes(work) + plan.runs_bytes
+    parts = base_bytes(work) + plan.num_threads * worker_bytes(work) + plan.runs_bytes
     assert parts > budget * memory.SLACK - 1
     if plan.num_threads < num_workers + (num_workers > 1):
         assert plan.runs_bytes < memory.MIN_RUNS_BYTES + worker_bytes(work)
@@ -138,7 +145,7 @@ def test_cells_follow_from_the_source_alone(work: dict[str, Any], num_workers: i
 def test_as_many_workers_as_there_is_room_for(workers_asked: int, room_for: int, expected: int) -> None:
     """With room for three workers, four that are asked for become three, and one stays one."""
     worker = worker_bytes(HEPMASS)
-    usable = memory.BASE_BYTES + memory.MIN_RUNS_BYTES + room_for * worker + worker // 2
+    usable = base_bytes(HEPMASS) + memory.MIN_RUNS_BYTES + room_for * worker + worker // 2
     plan = divide(round(usable / memory.SLACK), num_workers=workers_asked, **HEPMASS)
     assert plan.num_workers == expected
 
