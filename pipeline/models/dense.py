@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from pipeline.models.target import Target
 
 
+# Keras' 0.99 lags hundreds of steps behind: on 8,000 records, 8 steps an epoch, validation judged a network
+# that was not there yet, and training stopped (test AUC .635; .683 with 0.9). PyTorch's default is the same.
+MOMENTUM = 0.9
+
+
 def build(
     num_features: int,
     target: Target,
@@ -30,14 +35,18 @@ def build(
     """
     keras = backend.keras()
     inputs = keras.Input((num_features,), name="standardized", dtype="float32")
-    values = keras.layers.BatchNormalization(name="norm_0")(inputs) if batch_norm else inputs
+    values = _norm(0)(inputs) if batch_norm else inputs
     for depth, units in enumerate(layers, start=1):
         values = keras.layers.Dense(units, activation=activation, name=f"dense_{depth}")(values)
         if batch_norm:
-            values = keras.layers.BatchNormalization(name=f"norm_{depth}")(values)
+            values = _norm(depth)(values)
         if dropout:
             values = keras.layers.Dropout(dropout, name=f"dropout_{depth}")(values)
     outputs = keras.layers.Dense(target.units, activation=target.activation, name="output")(values)
     if (target.scale, target.offset) != (1.0, 0.0):
         outputs = keras.layers.Rescaling(target.scale, offset=target.offset, name="label_unit")(outputs)
     return keras.Model(inputs, outputs, name="dense")
+
+
+def _norm(depth: int) -> keras.layers.Layer:
+    return backend.keras().layers.BatchNormalization(momentum=MOMENTUM, name=f"norm_{depth}")
