@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 from pathlib import Path
@@ -89,8 +88,9 @@ def convert_command(source: Path, shards: Path, **given: Any) -> None:  # noqa: 
         os.environ.setdefault("POLARS_MAX_THREADS", str(given["workers"]))
     options = _options(given)
     from pipeline.convert import convert, make_plan  # noqa: PLC0415  # loads Polars and pyarrow
+    from pipeline.convert.memory import settle_process  # noqa: PLC0415
 
-    _settle_process()
+    settle_process()
 
     if given["dry_run"]:
         plan = make_plan(source, options)
@@ -102,15 +102,6 @@ def convert_command(source: Path, shards: Path, **given: Any) -> None:  # noqa: 
         click.echo(json.dumps(_summary_json(summary)))
     elif not quiet:
         click.echo(_summary_text(summary))
-
-
-def _settle_process() -> None:
-    """Fit the process, which is ours alone, to the work."""
-    import pyarrow as pa  # noqa: PLC0415
-
-    gc.freeze()  # what is loaded now stays: not to be looked through again with every collection
-    # Arrow's own pool keeps 14 MiB for half a MiB in use, out of `--memory`.
-    pa.set_memory_pool(pa.system_memory_pool())
 
 
 def _options(given: dict[str, Any]) -> ConvertOptions:
