@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 CACHE_LINE_BYTES = 64
 REMAKE = "make the dataset again: pipeline convert SOURCE SHARDS --overwrite"
-TILE_RECORDS = (
-    512  # what is transposed at once: 512 records of 32 float32 are 64 KiB, well within a core's L2
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
