@@ -5,22 +5,21 @@ Neighbours: `fetch` and `download` write into it; a whole dataset is staged by `
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from pipeline.errors import AccessError, BusyError, DiskError, PipelineError, TargetExistsError
-from pipeline.storage import fsync_directory
+from pipeline.errors import BusyError, DiskError, TargetExistsError
+from pipeline.storage import fsync_directory, system_errors_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import BufferedRandom
     from pathlib import Path
 
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+_MAKE_ROOM = "free some space, or name a place on another disk"
 
 
 def partial_path(dest: Path) -> Path:
@@ -41,7 +40,7 @@ def written_aside(dest: Path, *, num_bytes: int) -> Iterator[BufferedRandom]:
         DiskError: there is no room for `num_bytes`, or the disk fails.
         AccessError: permission denied.
     """
-    try:
+    with system_errors_told(dest, hint=_MAKE_ROOM):
         _check_absent(dest)
         dest.parent.mkdir(parents=True, exist_ok=True)
         with partial_path(dest).open("a+b") as file:
@@ -53,15 +52,6 @@ def written_aside(dest: Path, *, num_bytes: int) -> Iterator[BufferedRandom]:
                 os.fsync(file.fileno())
                 partial_path(dest).rename(dest)
         fsync_directory(dest.parent)
-    except PipelineError:
-        raise
-    except PermissionError as error:
-        raise AccessError("permission denied", path=str(error.filename or dest)) from None
-    except OSError as error:
-        if error.errno not in _DISK_ERRORS:
-            raise
-        hint = "free some space, or name a place on another disk"
-        raise DiskError(os.strerror(error.errno or 0), path=str(error.filename or dest), hint=hint) from None
 
 
 def _check_absent(dest: Path) -> None:
@@ -100,5 +90,5 @@ def _check_room(dest: Path, num_bytes: int) -> None:
         raise DiskError(
             f"need about {num_bytes / 1e6:,.0f} MB, have {free_bytes / 1e6:,.0f} MB",
             path=str(dest),
-            hint="free some space, or name a place on another disk",
+            hint=_MAKE_ROOM,
         )

@@ -22,7 +22,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from pipeline.errors import AccessError, BusyError, DiskError, TargetExistsError
+from pipeline.errors import AccessError, BusyError, DiskError, PipelineError, TargetExistsError
 from pipeline.manifest import MANIFEST_NAME
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
     from typing import Self
+
+
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 class HashedFile:
@@ -173,6 +176,26 @@ def check_target(target: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
+def system_errors_told(path: Path, *, hint: str) -> Iterator[None]:
+    """Turn what the system says of disk and permissions into our errors, at `path` where it names none.
+
+    Raises:
+        AccessError: permission denied.
+        DiskError: the disk is full or fails; with `hint`.
+    """
+    try:
+        yield
+    except PipelineError:
+        raise
+    except PermissionError as error:
+        raise AccessError("permission denied", path=str(error.filename or path)) from None
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        raise DiskError(os.strerror(error.errno or 0), path=str(error.filename or path), hint=hint) from None
+
+
+@contextmanager
 def staging(target: Path, *, resumable: bool = False) -> Iterator[Staging]:
     """Own the staging folder of `target` while it lasts; on an error nothing is left of it.
 
@@ -184,7 +207,7 @@ def staging(target: Path, *, resumable: bool = False) -> Iterator[Staging]:
         DiskError: the disk is full or fails.
     """
     stage = Staging(target)
-    try:
+    with system_errors_told(target, hint="free some space, or name a target on another disk"):
         stage.folder.mkdir(parents=True, exist_ok=True)
         with (stage.folder / "lock").open("a+", encoding="utf-8") as lock:
             _acquire(lock.fileno(), stage.folder / "lock")
@@ -197,15 +220,6 @@ def staging(target: Path, *, resumable: bool = False) -> Iterator[Staging]:
                 if not resumable:
                     stage.discard()
                 raise
-    except PermissionError as error:
-        if isinstance(error, AccessError):
-            raise
-        raise AccessError("permission denied", path=str(error.filename or target)) from None
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}:
-            raise
-        hint = "free some space, or name a target on another disk"
-        raise DiskError(os.strerror(error.errno), path=str(error.filename or target), hint=hint) from None
 
 
 def _acquire(descriptor: int, path: Path) -> None:

@@ -234,12 +234,12 @@ def _finish(
     batch_records: int,
     folder: Path,
 ) -> Finish:
-    features = [row for row, column in enumerate(plan.schema.numbers) if column.role == "feature"]
+    num_features = len(plan.schema.features)  # they come first among the numbers
     return Finish(
         schema=plan.schema,
         classes=classes,
-        mean=train.mean[features],
-        scale=train.scale()[features],
+        mean=train.mean[:num_features],
+        scale=train.scale()[:num_features],
         standardize=plan.options.identity.standardize,
         batch_records=batch_records,
         formats=plan.options.formats,
