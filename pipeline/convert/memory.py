@@ -32,7 +32,7 @@ TEXT_COPIES = 9  # in Polars, as Arrow, ordered, joined, encoded; each also as b
 WRITING_COPIES = 5
 ENCODER_BYTES = 24 << 20  # a batch of two row groups takes 20 MiB; more only for larger batches
 MIN_RUNS_BYTES = 8 << 20
-SLACK = 0.85  # the allocators keep some of what is freed, more when other processes disturb the threads
+SLACK = 0.80  # the allocators keep some of what is freed, more when other processes disturb the threads
 MAX_CELL_BITS = 16
 
 
