@@ -2,5 +2,5 @@
 
 `dense` is the fully connected network; `target` is what is predicted: last layer, loss and metric for classes
 or a number; `raw` wraps a trained network so that it takes records as they stand in the CSV; `description` is
-what a saved model expects and predicts, as JSON beside it.
+what a saved model expects and predicts, as JSON beside it; `saved` opens such a model after checking it.
 """

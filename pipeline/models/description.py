@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import ModelError
+from pipeline.errors import ModelError, nearest
+from pipeline.storage import system_errors_told
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pipeline.manifest import Manifest
@@ -17,13 +19,17 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 MODEL_NAME = "model.keras"
 DESCRIPTION_NAME = "model.json"
+MAX_DESCRIPTION_BYTES = 16 << 20  # 20,000 columns take 1 MB; more is no description of ours
+TRAIN_AGAIN = "train it again: pipeline train SHARDS -o MODEL"
+TWO_CLASSES = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDescription:
     """What a model was trained on: `features` in the order of its input, `classes[i]` the label of output i.
 
-    A model of two classes has one output, the probability of `classes[1]`. `fingerprint` is the dataset's.
+    A model of two classes has one output, the probability of `classes[1]`; of a number, one in the label's
+    unit. `fingerprint` is the dataset's. `model_sha256` is that of model.keras.
     """
 
     format_version: int
@@ -33,10 +39,19 @@ class ModelDescription:
     classes: tuple[int | str, ...]
     standardized: bool
     fingerprint: str
+    parameters: int
+    model_sha256: str
     options: dict[str, object]
 
+    @property
+    def num_outputs(self) -> int:
+        """The number of values that the model gives for a record."""
+        return 1 if len(self.classes) <= TWO_CLASSES else len(self.classes)
 
-def describe(manifest: Manifest, options: dict[str, object]) -> ModelDescription:
+
+def describe(
+    manifest: Manifest, options: dict[str, object], *, parameters: int, model_sha256: str
+) -> ModelDescription:
     """Return the description of a model trained on the dataset of `manifest` with `options`."""
     return ModelDescription(
         format_version=FORMAT_VERSION,
@@ -46,6 +61,8 @@ def describe(manifest: Manifest, options: dict[str, object]) -> ModelDescription
         classes=manifest.label.classes,
         standardized=manifest.standardized,
         fingerprint=manifest.fingerprint,
+        parameters=parameters,
+        model_sha256=model_sha256,
         options=options,
     )
 
@@ -56,27 +73,82 @@ def to_json(description: ModelDescription) -> str:
 
 
 def load(model: Path) -> ModelDescription:
-    """Return the description of the model in the folder `model`.
+    """Return the description of the model in the folder `model`; keys it does not know are ignored.
 
     Raises:
         ModelError: there is none, or it cannot be used.
+        AccessError: it may not be read.
     """
     path = model / DESCRIPTION_NAME
-    hint = "train it again: pipeline train SHARDS -o MODEL"
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        version = tree["format_version"]
-        if version != FORMAT_VERSION:
-            raise ModelError(
-                f"format_version {version!r} is unknown, expected {FORMAT_VERSION}", path=str(path), hint=hint
-            )
-        known = {field.name for field in dataclasses.fields(ModelDescription)}
-        values = {name: value for name, value in tree.items() if name in known}
-        tuples = {name: tuple(tree[name]) for name in ("features", "classes")}
-        return ModelDescription(**(values | tuples))
-    except (FileNotFoundError, NotADirectoryError):
-        raise ModelError("no such file: this is no model", path=str(path), hint=hint) from None
-    except (ValueError, TypeError, KeyError) as error:
-        if isinstance(error, ModelError):
-            raise
-        raise ModelError(f"not a model's description: {error}", path=str(path), hint=hint) from None
+        with system_errors_told(path, hint="try again"):
+            if path.stat().st_size > MAX_DESCRIPTION_BYTES:
+                raise _MalformedError(f"larger than {MAX_DESCRIPTION_BYTES} bytes")
+            return _described(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise ModelError("no such file: this is no model", path=str(path), hint=TRAIN_AGAIN) from None
+    except (ValueError, RecursionError) as error:
+        message = f"not a model's description: {error}"
+        raise ModelError(message, path=str(path), hint=TRAIN_AGAIN) from None
+
+
+def require_columns(described: ModelDescription, found: Sequence[str], *, path: str) -> None:
+    """Raise unless `found`, the columns at `path`, hold every feature of the model; their order is free.
+
+    Raises:
+        ModelError: features are missing; the message names them, and the columns expected and found.
+    """
+    missing = [name for name in described.features if name not in set(found)]
+    if not missing:
+        return
+    raise ModelError(
+        f"{len(missing)} of the model's {len(described.features)} features are missing: {_listed(missing)}; "
+        f"expected {_listed(described.features)}; found {_listed(found)}",
+        path=path,
+        hint=nearest(missing[0], found) or "take the model that was trained on such columns",
+    )
+
+
+class _MalformedError(ValueError):
+    """Something in the file is not what it should be; the text says what."""
+
+
+def _described(tree: Any) -> ModelDescription:  # noqa: ANN401  # any JSON
+    if not isinstance(tree, dict):
+        raise _MalformedError("expected an object")
+    if tree.get("format_version") != FORMAT_VERSION:
+        version = tree.get("format_version")
+        raise _MalformedError(f"format_version {version!r} is unknown, expected {FORMAT_VERSION}")
+    values: dict[str, Any] = {}
+    for name, kind in _KINDS.items():
+        # A bool is an int to Python, and to nobody else.
+        found: Any = tree.get(name)
+        if not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool):
+            raise _MalformedError(f"{name}: expected {kind.__name__}, found {type(found).__name__}")
+        values[name] = tuple(found) if kind is list else found
+    if not values["features"] or not all(isinstance(name, str) for name in values["features"]):
+        raise _MalformedError("features: expected names")
+    if not all(isinstance(value, (int, str)) for value in values["classes"]):
+        raise _MalformedError("classes: expected integers or texts")
+    return ModelDescription(**values)
+
+
+# What JSON gives for each field.
+_KINDS: dict[str, type] = {
+    "format_version": int,
+    "features": list,
+    "label": str,
+    "label_kind": str,
+    "classes": list,
+    "standardized": bool,
+    "fingerprint": str,
+    "parameters": int,
+    "model_sha256": str,
+    "options": dict,
+}
+MAX_LISTED = 40  # names in a message
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return (", ".join(map(repr, names[:MAX_LISTED])) or "none") + rest

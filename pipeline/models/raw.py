@@ -30,6 +30,9 @@ def taking_raw_records(network: keras.Model, manifest: Manifest) -> keras.Model:
     Python lists as constants of `Rescaling`: TensorFlow makes those float32 as well.
     """
     keras = backend.keras()
+    # Without what training compiled into it: the optimizer would make the file three times as large.
+    plain = type(network).from_config(network.get_config())
+    plain.set_weights(network.get_weights())
     features = keras.Input((len(manifest.features),), name="features", dtype="float64")
     values = features
     if manifest.standardized:
@@ -38,7 +41,7 @@ def taking_raw_records(network: keras.Model, manifest: Manifest) -> keras.Model:
         scale = np.array([_scale(of_column) for of_column in moments])
         values = keras.layers.Rescaling(1.0, offset=-mean, dtype="float64", name="centre")(values)
         values = keras.layers.Rescaling(1 / scale, dtype="float64", name="scale")(values)
-    return keras.Model(features, network(values), name="raw")
+    return keras.Model(features, plain(values), name="raw")
 
 
 def _scale(moments: ColumnMoments) -> float:

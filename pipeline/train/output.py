@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import TargetExistsError
 from pipeline.models import description
 from pipeline.models.raw import taking_raw_records
+from pipeline.models.saved import file_sha256
 from pipeline.plots import save_curves
 from pipeline.storage import fsync_directory, write_text
 from pipeline.train.history import to_csv
@@ -62,11 +63,13 @@ def check_output(output: Path, *, overwrite: bool) -> None:
 def write_model(folder: Path, network: keras.Model, manifest: Manifest, options: TrainOptions) -> None:
     """Write the model and its description; a model that is there already stays whole until it is replaced."""
     chosen = {k: v for k, v in dataclasses.asdict(options).items() if k not in RUN_OPTIONS}
-    described = description.describe(manifest, chosen)
     aside = folder / f"partial-{description.MODEL_NAME}"
     taking_raw_records(network, manifest).save(aside)
     with aside.open("rb") as file:
         os.fsync(file.fileno())
+    described = description.describe(
+        manifest, chosen, parameters=network.count_params(), model_sha256=file_sha256(aside)
+    )
     aside.rename(folder / description.MODEL_NAME)
     write_text(folder / description.DESCRIPTION_NAME, description.to_json(described))
     fsync_directory(folder)

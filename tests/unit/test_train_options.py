@@ -80,6 +80,8 @@ DESCRIPTION = description.ModelDescription(
     classes=("bad", "good"),
     standardized=True,
     fingerprint="f" * 64,
+    parameters=17,
+    model_sha256="0" * 64,
     options={"layers": [8]},
 )
 
