@@ -122,10 +122,10 @@ def _described(tree: Any) -> ModelDescription:  # noqa: ANN401  # any JSON
     values: dict[str, Any] = {}
     for name, kind in _KINDS.items():
         # A bool is an int to Python, and to nobody else.
-        found: Any = tree.get(name)
+        found = tree.get(name)
         if not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool):
             raise _MalformedError(f"{name}: expected {kind.__name__}, found {type(found).__name__}")
-        values[name] = tuple(found) if kind is list else found
+        values[name] = tuple(tree[name]) if kind is list else found
     if not values["features"] or not all(isinstance(name, str) for name in values["features"]):
         raise _MalformedError("features: expected names")
     if not all(isinstance(value, (int, str)) for value in values["classes"]):
