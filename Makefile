@@ -34,7 +34,7 @@ lint: $(READY)  ## style, types, and a lock without addresses
 
 BENCH := build/bench/shards
 bench: $(READY)  ## run every benchmark and render benchmarks/README.md; half an hour
-	@for name in start convert scaling memory tfrecord; do echo "$$name"; \
+	@for name in start steps convert scaling memory tfrecord; do echo "$$name"; \
 	  python benchmarks/bench_$$name.py --json benchmarks/results/$$name.json || exit 1; done
 	@pipeline convert build/bench/simulated-1000000.csv $(BENCH) --format parquet --format tfrecord --overwrite --quiet
 	@python benchmarks/bench_loader.py $(BENCH) --json > benchmarks/results/loader.json

@@ -123,6 +123,14 @@ def start(report: Report) -> str:
     return table(["", "seconds", "peak RSS, MiB"], rows)
 
 
+def steps(report: Report) -> str:
+    """Return the processor seconds of each step of a conversion, and their shares."""
+    seconds = {result["name"]: statistics.median(result["cpu_seconds"]) for result in report["results"]}
+    total = sum(seconds.values())
+    rows = [[name, f"{taken:.2f}", f"{taken / total:.0%}"] for name, taken in seconds.items()]
+    return table(["step", "CPU s", "share"], [*rows, ["all", f"{total:.2f}", "100%"]])
+
+
 def tfrecord(report: Report) -> str:
     """Return the rates of encoding, decoding and checksums."""
     rows = []
@@ -161,6 +169,7 @@ TABLES: dict[str, Callable[[Report], str]] = {
     "memory": memory,
     "scaling": scaling,
     "start": start,
+    "steps": steps,
     "tfrecord": tfrecord,
     "loader": loader,
 }
