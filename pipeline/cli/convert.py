@@ -86,6 +86,8 @@ def convert_command(source: Path, shards: Path, **given: Any) -> None:  # noqa: 
     if given["workers"]:
         # Polars takes a thread per core, once, when it is loaded.
         os.environ.setdefault("POLARS_MAX_THREADS", str(given["workers"]))
+    # Nothing here multiplies matrices, and idle threads of the library that could would spin for a while.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     options = _options(given)
     from pipeline.convert import convert, make_plan  # noqa: PLC0415  # loads Polars and pyarrow
     from pipeline.convert.memory import settle_process  # noqa: PLC0415
