@@ -56,6 +56,13 @@ OPTIMIZERS = ["adam", "adamw", "adamax", "nadam", "lion", "rmsprop", "sgd", "ada
 )
 @click.option("--jit", is_flag=True, help="Compile the network with XLA.")
 @click.option("--deterministic", is_flag=True, help="The same weights in every run, more slowly.")
+@click.option(
+    "--checkpoint-every",
+    default="60s",
+    show_default=True,
+    metavar="INTERVAL",
+    help="How often to remember where it stands: 500 (batches), 60s, 5min, 1h or epoch.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the model that is there.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON summary on standard output.")
 @click.option("--quiet", is_flag=True, help="No progress, no summary.")
@@ -83,10 +90,10 @@ def train_command(shards: Path, output: Path, **given: Any) -> None:  # noqa: AN
 
 
 def _options(given: dict[str, Any]) -> TrainOptions:
-    from pipeline.train import TrainOptions, parse_layers  # noqa: PLC0415
+    from pipeline.train import TrainOptions, parse_interval, parse_layers  # noqa: PLC0415
 
-    layers = parse_layers(given.pop("layers"))
-    return TrainOptions(layers=layers, **given)
+    layers, interval = parse_layers(given.pop("layers")), parse_interval(given.pop("checkpoint_every"))
+    return TrainOptions(layers=layers, checkpoint_every=interval, **given)
 
 
 def _summary_json(summary: TrainSummary) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """The use case `train`: check → build → epochs → figures → publish.
 
-`options` is what can be asked, `loop` runs the epochs, `history` records them, `evaluation` judges the
-network, `output` writes it down. This module is the straight line through them.
+`options` is what can be asked, `loop` runs the epochs, `history` records them, `continuing` remembers where
+they stand in case they are interrupted, `evaluation` judges the network, `output` writes it down. This module
+is the straight line through them.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,8 +22,10 @@ from pipeline.models.target import target_of
 from pipeline.progress import SILENT
 from pipeline.storage import staging
 from pipeline.train import output as outputs
+from pipeline.train.continuing import Continuing, describe_request
 from pipeline.train.evaluation import metrics_of
 from pipeline.train.history import EventLog
+from pipeline.train.interval import parse_interval
 from pipeline.train.loop import Feed, run_epochs
 from pipeline.train.options import TrainOptions, parse_layers
 
@@ -33,10 +37,11 @@ if TYPE_CHECKING:
     from pipeline.manifest import Manifest
     from pipeline.models.target import Target
     from pipeline.progress import Progress
+    from pipeline.storage import Staging
     from pipeline.train.evaluation import Metrics
     from pipeline.train.history import EpochRecord
 
-__all__ = ["TrainOptions", "TrainSummary", "parse_layers", "train"]
+__all__ = ["TrainOptions", "TrainSummary", "parse_interval", "parse_layers", "train"]
 
 EVALUATION_BATCH = 8192  # records: twice the rate of 1,024, where no gradient asks for small steps
 
@@ -59,10 +64,11 @@ def train(shards: Path, output: Path, options: TrainOptions, *, progress: Progre
     """Train a network on the dataset in `shards` and write it, with its history and figures, to `output`.
 
     The order of records and the first weights are functions of the seed. Atomic: `output` is absent, or
-    whole. When the loss diverges, the best model so far stays in `<output>.incomplete/`.
+    whole. Interrupted or killed, or when the loss diverges, the best model so far and a checkpoint stay in
+    `<output>.incomplete/`: the same call continues there.
 
     Raises:
-        UsageError: `output` exists.
+        UsageError: `output` exists, or an unfinished training is there that was asked for something else.
         DatasetError: there is no dataset, a shard is damaged, or the loss became NaN.
         LabelError: the train split holds fewer than two classes.
         MissingExtraError: TensorFlow, Keras or matplotlib is not installed.
@@ -84,22 +90,23 @@ def train(shards: Path, output: Path, options: TrainOptions, *, progress: Progre
         target=target_of(manifest),
         progress=progress,
     )
-    network = _build(work)
-    diverged: DivergedError | None = None
-    with backend.known_warnings_ignored(), staging(output) as stage:
-        stage.begin()
+    with backend.known_warnings_ignored(), staging(output, resumable=True) as stage:
+        memory = Continuing(stage.folder, describe_request(manifest, options), options.checkpoint_every)
         try:
-            history, best = _run_epochs(network, work, stage.dataset)
-        except DivergedError as error:
-            diverged = _with_hint(error, stage.dataset)
-        else:
+            if not memory.resume():
+                stage.begin()
+            network = _build(work)
+            history, best = _run_epochs(network, work, memory, stage.dataset)
             split, metrics = _evaluate(network, work)
             final = outputs.final_figures(split, work.feed.num_records(split), best, metrics)
             outputs.write_figures(stage.dataset, history, best, work.target.metric, final)
             stage.publish()
-    # Raised outside: an error that leaves the block above takes the folder, and the best model, with it.
-    if diverged is not None:
-        raise diverged
+        except BaseException as error:
+            if not memory.exists:
+                stage.discard()  # nothing has been learned that could be continued
+            if isinstance(error, DivergedError):
+                raise _with_hint(error, stage) from None
+            raise
     return TrainSummary(
         output=output,
         split=split,
@@ -150,8 +157,12 @@ def _build(work: _Work) -> keras.Model:
 
 
 def _run_epochs(
-    network: keras.Model, work: _Work, folder: Path
+    network: keras.Model, work: _Work, memory: Continuing, folder: Path
 ) -> tuple[tuple[EpochRecord, ...], EpochRecord]:
+    # Written anew from the history: it may hold an epoch that came after the checkpoint.
+    shutil.rmtree(folder / outputs.LOGS_NAME, ignore_errors=True)
+    folder.mkdir(exist_ok=True)
+
     def keep(_record: EpochRecord) -> None:
         outputs.write_model(folder, network, work.manifest, work.options)
 
@@ -160,6 +171,7 @@ def _run_epochs(
         network,
         work.feed,
         work.options,
+        memory,
         metric=work.target.metric,
         keep=keep,
         log=log.add,
@@ -187,9 +199,10 @@ def _warnings(work: _Work) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _with_hint(error: DivergedError, folder: Path) -> DivergedError:
-    kept = folder / MODEL_NAME
+def _with_hint(error: DivergedError, stage: Staging) -> DivergedError:
     hint = "lower --learning-rate"
-    if kept.exists():
+    if stage.folder.exists():
+        hint += f", after: rm -r {stage.folder}"
+    if (kept := stage.dataset / MODEL_NAME).exists():
         hint += f"; the best model so far is {kept}"
     return DivergedError(error.message, hint=hint)

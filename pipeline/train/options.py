@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline.errors import OptionError, nearest
+from pipeline.train.interval import DEFAULT_SECONDS, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,7 @@ class TrainOptions:
     `patience` is the number of epochs without a better validation loss after which training stops, 0 for
     never; the weights of the best epoch are kept in any case. `deterministic` has TensorFlow use only
     operations whose results do not depend on the timing of threads, for the rest of the process. `jit`
-    compiles the network with XLA.
+    compiles the network with XLA. `checkpoint_every` is how much of an epoch a crash may cost.
     """
 
     layers: tuple[int, ...] = REPORT_LAYERS
@@ -42,6 +43,7 @@ class TrainOptions:
     shard_format: ShardFormat | None = None
     jit: bool = False
     deterministic: bool = False
+    checkpoint_every: Interval = field(default_factory=lambda: Interval(seconds=DEFAULT_SECONDS))
     overwrite: bool = False
 
     def __post_init__(self) -> None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 HISTORY_NAME = "history.csv"
 METRICS_NAME = "metrics.json"
 LOGS_NAME = "logs"
-RUN_OPTIONS = ("overwrite",)  # they say nothing about the model
+RUN_OPTIONS = ("overwrite", "checkpoint_every")  # they say nothing about the model
 
 
 def check_output(output: Path, *, overwrite: bool) -> None:

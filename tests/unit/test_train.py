@@ -374,10 +374,10 @@ def test_the_last_good_model_is_kept_when_the_loss_diverges(
     """Diverging in the second epoch leaves the model of the first beside the target; the hint names it."""
     validate = loop._validate
 
-    def diverging(network: Any, feed: Any, epoch: int) -> Any:
-        if epoch == 2:
+    def diverging(network: Any, feed: Any, memory: Any) -> Any:
+        if memory.standing.epoch == 2:
             loop._check_finite(math.nan, "epoch 2, validation")
-        return validate(network, feed, epoch)
+        return validate(network, feed, memory)
 
     monkeypatch.setattr(loop, "_validate", diverging)
     with pytest.raises(DivergedError, match="epoch 2, validation: the loss is nan") as caught:
