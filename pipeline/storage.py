@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 
+HEAD_BYTES = 4096  # what tells one shard from another without reading either
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
@@ -46,12 +47,15 @@ class HashedFile:
         self._aside = path.with_name(path.name + ".partial")
         self._file = self._aside.open("wb", buffering=0)
         self._hash = hashlib.sha256()
+        self._head_hash = hashlib.sha256()
         self.num_bytes = 0
 
     def write(self, data: bytes | memoryview) -> int:
         """Append `data`, any buffer of bytes."""
         view = memoryview(data).cast("B")
         self._hash.update(view)
+        if self.num_bytes < HEAD_BYTES:
+            self._head_hash.update(view[: HEAD_BYTES - self.num_bytes])
         self.num_bytes += len(view)
         done = 0
         while done < len(view):
@@ -85,6 +89,11 @@ class HashedFile:
     def sha256(self) -> str:
         """The SHA-256 of all bytes written, hexadecimal."""
         return self._hash.hexdigest()
+
+    @property
+    def head_sha256(self) -> str:
+        """The SHA-256 of the first 4,096 bytes written, or of all where they are fewer."""
+        return self._head_hash.hexdigest()
 
     def __enter__(self) -> Self:
         return self

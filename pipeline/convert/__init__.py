@@ -7,6 +7,7 @@ them.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from dataclasses import dataclass
@@ -14,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from pipeline import keys, moments
 from pipeline.convert.accounts import Accounts, check_unchanged
-from pipeline.convert.describing import build_manifest, fingerprint, rejects_jsonl
+from pipeline.convert.describing import build_manifest, fingerprint, rejects_entry, rejects_jsonl
 from pipeline.convert.journal import Journal
 from pipeline.convert.planning import make_plan
 from pipeline.convert.reading import read_range
 from pipeline.convert.writing import Finish, moments_of_ranks, write_shard
 from pipeline.engine.local import map_tasks
 from pipeline.errors import InputError, NonFiniteError, PipelineError, TooManyRejectsError, UsageError
-from pipeline.manifest import MANIFEST_NAME, to_json
+from pipeline.manifest import MANIFEST_NAME, REJECTS_NAME, to_json
 from pipeline.plan import cut_shards, record_bytes, row_group_records
 from pipeline.progress import SILENT
 from pipeline.runs.store import RunStore
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
     from pipeline.storage import Staging
 
 __all__ = ["ConvertSummary", "convert", "make_plan"]
-
-REJECTS_NAME = "rejects.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +90,9 @@ def _convert(plan: ConvertPlan, stage: Staging, journal: Journal, progress: Prog
     accounts, index = _read(plan, stage, journal, progress)
     manifest = _write(plan, accounts, index, journal, stage.dataset, progress)
     if accounts.rejects:
-        write_text(stage.dataset / REJECTS_NAME, rejects_jsonl(plan, accounts))
+        rejects = rejects_jsonl(plan, accounts)
+        write_text(stage.dataset / REJECTS_NAME, rejects)
+        manifest = dataclasses.replace(manifest, rejects=rejects_entry(rejects))
     write_text(stage.dataset / MANIFEST_NAME, to_json(manifest))
     stage.publish()
     return manifest

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from pipeline.keys import SPLITS
 from pipeline.manifest import (
     FORMAT_VERSION,
+    REJECTS_NAME,
     ColumnEntry,
     ColumnMoments,
     Generator,
     Label,
     Manifest,
     RecordCounts,
+    RejectsEntry,
     Source,
     Split,
 )
@@ -171,3 +173,14 @@ def rejects_jsonl(plan: ConvertPlan, accounts: Accounts) -> str:
         for index, reject in accounts.rejects
     ]
     return "".join(line + "\n" for line in lines)
+
+
+def rejects_entry(text: str) -> RejectsEntry:
+    """Return what the manifest says of the file of rejects whose contents are `text`."""
+    data = text.encode()
+    return RejectsEntry(
+        path=REJECTS_NAME,
+        records=data.count(b"\n"),
+        bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+    )

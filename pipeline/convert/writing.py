@@ -143,6 +143,7 @@ def write_shard(spec: ShardSpec, index: RankIndex, finish: Finish) -> WrittenSha
             records=spec.end - spec.begin,
             bytes=sink.num_bytes,
             sha256=sink.sha256,
+            head_sha256=sink.head_sha256,
         )
         for name, sink in zip(finish.formats, sinks, strict=True)
     )

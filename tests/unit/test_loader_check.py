@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -12,6 +12,7 @@ from pipeline.convert import convert
 from pipeline.errors import ManifestError, ShardError
 from pipeline.loader import check_dataset
 from pipeline.plan import ConvertOptions, Identity
+from support.damage import rewrite
 from support.texts import numbered_text
 
 if TYPE_CHECKING:
@@ -95,8 +96,12 @@ def test_wrong_record_counts_are_found(shards: Path) -> None:
     path = next(shards.glob("test-*.parquet"))
     entry = next(e for e in check_dataset(shards).splits["test"].shards if e.path == path.name)
     pq.write_table(pq.read_table(path).slice(1), path)
-    manifest = shards / "manifest.json"
-    manifest.write_text(manifest.read_text().replace(f": {entry.bytes},", f": {path.stat().st_size},"))
+
+    def change(tree: dict[str, Any]) -> None:
+        stored = next(e for e in tree["splits"]["test"]["shards"] if e["path"] == path.name)
+        stored |= {"bytes": path.stat().st_size, "head_sha256": ""}
+
+    rewrite(shards, change)
     with pytest.raises(ShardError, match=f"{entry.records - 1} records, expected {entry.records}"):
         check_dataset(shards)
 

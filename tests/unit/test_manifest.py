@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pipeline.errors import ManifestError
-from pipeline.manifest import MANIFEST_NAME, from_json, load
+from pipeline.manifest import MANIFEST_NAME, from_json, load, to_json
+from support.damage import sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +103,7 @@ def changed(tree: dict[str, Any], place: str, value: object) -> dict[str, Any]:
         ("splits.train.records", 1, "do not add up"),
         ("splits.val.records", 1, "do not add up"),
         ("splits.train.shards.0.records", 1, "the parquet shards do not add up"),
-        ("splits.train.shards.0.records", -2, "do not add up"),
+        ("splits.train.shards.0.records", -2, "negative counts"),
         ("splits.train.shards.0.bytes", -1, "negative counts"),
         ("splits.test", KeyError, "manifest.splits: expected train, val, test"),
         ("splits.extra", {"records": 0, "shards": []}, "manifest.splits: expected train, val, test"),
@@ -203,3 +206,118 @@ def test_a_manifest_has_a_size_limit(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / MANIFEST_NAME).write_text("{" + " " * 20 + "}")
     with pytest.raises(ManifestError, match="larger than 10 bytes"):
         load(tmp_path)
+
+
+def test_a_manifest_carries_its_digest(tree: dict[str, Any]) -> None:
+    """What is written can be checked as docs/format.md says: SHA-256, the digits themselves as zeros."""
+    text = to_json(read(tree))
+    digest = json.loads(text)["digest"]
+    assert digest == hashlib.sha256(text.replace(digest, "0" * 64).encode()).hexdigest()
+    assert from_json(text).digest == digest
+    assert from_json(sealed(tree)) == read(tree)
+
+
+def test_a_manifest_without_digest_is_read(tree: dict[str, Any]) -> None:
+    """Other writers need not know of it: the manifest is read, and says that it has none."""
+    assert read(tree).digest == ""
+    assert read(tree | {"digest": ""}).digest == ""
+
+
+@pytest.mark.parametrize("digest", ["0" * 64, "f" * 64, "e", "  ", 7, None, ["0"], {}])
+def test_a_wrong_digest_is_refused(tree: dict[str, Any], digest: object) -> None:
+    """Whatever stands in its place, if it is not the digest of the text, the manifest is refused."""
+    with pytest.raises(ManifestError):
+        read(tree | {"digest": digest})
+
+
+def test_every_flipped_bit_of_a_manifest_is_found(tree: dict[str, Any]) -> None:
+    """No bit can change without a reader noticing, but in the name of the key `digest` itself."""
+    data = to_json(read(tree)).encode()
+    name = data.rindex(b"digest")
+    for bit in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << (bit % 8)
+        if name <= bit // 8 < name + len("digest"):
+            continue
+        with pytest.raises((ManifestError, UnicodeDecodeError)):
+            from_json(damaged.decode())
+
+
+@pytest.mark.parametrize("name", ["digest", "path", "read"])
+def test_a_key_that_stands_twice_is_refused(tree: dict[str, Any], name: str) -> None:
+    """Readers differ in which of the two they take, so none is taken."""
+    text = json.dumps(tree | {"digest": ""})
+    assert f'"{name}": ' in text
+    with pytest.raises(ManifestError, match=f"the key '{name}' stands twice"):
+        from_json(text.replace(f'"{name}": ', f'"{name}": 1, "{name}": ', 1))
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "wording"),
+    [
+        (
+            "splits.train.shards.0.path",
+            "train-00000-of-00002.parquet",
+            "expected 'train-00000-of-00001.parquet'",
+        ),
+        (
+            "splits.train.shards.0.path",
+            "val-00000-of-00001.parquet",
+            "expected 'train-00000-of-00001.parquet'",
+        ),
+        ("splits.train.shards.0.path", "manifest.json", "expected 'train-00000-of-00001.parquet'"),
+        ("splits.train.shards.0.path", "train-\uff100000-of-00001.parquet", "expected 'train-00000"),
+        ("splits.train.shards.0.path", "train-\ud800", "half of a surrogate pair"),
+        ("splits.train.shards.0.format", "pickle", "expected parquet or tfrecord"),
+        ("splits.train.shards.0.bytes", 1 << 63, "does not fit into 64 bits"),
+        ("records.blank", -1, "negative counts"),
+        ("columns.2.role", "target", "has the role 'target'"),
+        ("columns.1.dtype", "object", "has the dtype 'object'"),
+        ("columns.0.dtype", "float64", "the label is no int64"),
+        ("columns.0.name", "other", "expected one label, called 'label'"),
+        ("columns.2.name", "a", "two columns of one name"),
+        ("columns.2.role", "label", "expected one label"),
+        ("columns.0.role", "weight", "expected one label"),
+        ("columns.1.moments.std", -1.0, "a negative std"),
+        ("columns.1.moments.min", 2.0, "a min above its max"),
+        ("label.kind", "text", "expected 'classes' or 'number'"),
+        ("label.kind", "number", "the label is no float64"),
+        ("label.classes", [1, 1], "not distinct"),
+        ("label.classes", [1, "1"], "not distinct values of one type"),
+        ("label.counts.train", [2], "does not fit splits and classes"),
+        ("label.counts.train", [2, 1], "does not add up"),
+        ("label.counts.train", [3, -1], "does not fit splits and classes"),
+        ("label.counts.night", [0, 0], "'night' does not fit"),
+        ("options.standardize", "no", "manifest.options.standardize: expected bool"),
+        ("rejects", {"path": "../r", "records": 1, "bytes": 1, "sha256": ""}, "expected 'rejects.jsonl'"),
+        ("rejects", {"path": "rejects.jsonl", "records": 2, "bytes": 1, "sha256": ""}, "not those rejected"),
+    ],
+)
+def test_what_cannot_be_is_named(tree: dict[str, Any], place: str, value: object, wording: str) -> None:
+    """Names, roles, types and counts that no writer of the format would write are refused by every reader."""
+    with pytest.raises(ManifestError) as caught:
+        read(changed(tree, place, value))
+    assert wording in str(caught.value)
+
+
+def test_records_that_no_compression_could_hold_are_refused(tree: dict[str, Any]) -> None:
+    """A count beyond all compression would have a reader plan for billions of row groups."""
+    huge = 1 << 60
+    tree["records"] |= {"read": huge + 1, "written": huge}
+    tree["splits"]["train"] |= {"records": huge}
+    tree["splits"]["train"]["shards"][0] |= {"records": huge}
+    tree["label"]["counts"] = {}
+    with pytest.raises(ManifestError, match="cannot hold 1152921504606846976 records in 9 bytes"):
+        read(tree)
+
+
+def test_a_link_or_a_pipe_is_no_manifest(tmp_path: Path, tree: dict[str, Any]) -> None:
+    """A link may lead out of the folder, and reading a pipe would never end."""
+    (tmp_path / "elsewhere.json").write_text(json.dumps(tree), encoding="utf-8")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / MANIFEST_NAME).symlink_to("../elsewhere.json")
+    (tmp_path / "piped").mkdir()
+    os.mkfifo(tmp_path / "piped" / MANIFEST_NAME)
+    for name in ("linked", "piped"):
+        with pytest.raises(ManifestError, match="not a file"):
+            load(tmp_path / name)

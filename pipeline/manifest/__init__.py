@@ -1,0 +1,143 @@
+"""Owns the manifest: the JSON file that makes a folder of shards a dataset.
+
+`values` holds what it says, `decoding` reads typed values from JSON, `checks` finds what cannot be. `storage`
+writes it last, readers start here. Format: docs/format.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import AccessError, ManifestError
+from pipeline.manifest.checks import REJECTS_NAME, contradictions
+from pipeline.manifest.decoding import MalformedError, decode, parse
+from pipeline.manifest.values import (
+    ColumnEntry,
+    ColumnMoments,
+    Generator,
+    Label,
+    Manifest,
+    RecordCounts,
+    RejectsEntry,
+    ShardEntry,
+    Source,
+    SourceEntry,
+    Split,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "FORMAT_VERSION",
+    "MANIFEST_NAME",
+    "REJECTS_NAME",
+    "ColumnEntry",
+    "ColumnMoments",
+    "Generator",
+    "Label",
+    "Manifest",
+    "RecordCounts",
+    "RejectsEntry",
+    "ShardEntry",
+    "Source",
+    "SourceEntry",
+    "Split",
+    "from_json",
+    "load",
+    "to_json",
+]
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+MAX_MANIFEST_BYTES = 64 << 20  # 20,000 columns and 100,000 shards need 30 MB; more is no manifest of ours
+NO_DIGEST = "0" * 64  # what stands in the place of the digest while it is computed
+
+_REMAKE = "make the dataset again: pipeline convert SOURCE SHARDS --overwrite"
+
+
+def to_json(manifest: Manifest) -> str:
+    """Return the manifest as JSON, with its digest; the same manifest gives the same text."""
+    tree = dataclasses.asdict(manifest) | {"digest": NO_DIGEST}  # last, so that it stands last
+    if manifest.rejects is None:
+        del tree["rejects"]
+    text = json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    before, _, after = text.rpartition(NO_DIGEST)
+    return before + hashlib.sha256(text.encode()).hexdigest() + after
+
+
+def from_json(text: str, *, path: str = "") -> Manifest:
+    """Return the manifest written as `text`; keys it does not know are ignored.
+
+    Raises:
+        ManifestError: not JSON, an unknown version, a missing key, a wrong type, a digest that is not that of
+            the text, counts that contradict each other, or a shard path that leaves the folder.
+    """
+    try:
+        tree = parse(text)
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"not a manifest: {error}", path=path, hint=_REMAKE) from None
+    version = tree.get("format_version") if isinstance(tree, dict) else None
+    if version != FORMAT_VERSION or isinstance(version, bool):
+        raise ManifestError(
+            f"format_version {version!r} is unknown, expected {FORMAT_VERSION}",
+            path=path,
+            hint="read it with the version of the program that wrote it",
+        )
+    try:
+        _check_digest(text, tree)
+        manifest: Manifest = decode(Manifest, tree, "manifest")
+    except MalformedError as error:
+        raise ManifestError(str(error), path=path, hint=_REMAKE) from None
+    if found := list(contradictions(manifest)):
+        others = f" (and {len(found) - 1} more contradictions)" if len(found) > 1 else ""
+        raise ManifestError(found[0] + others, path=path, hint=_REMAKE)
+    return manifest
+
+
+def load(shards: Path) -> Manifest:
+    """Return the manifest of the dataset in the folder `shards`.
+
+    Raises:
+        ManifestError: there is none, or it cannot be used.
+        AccessError: permission denied.
+    """
+    path = shards / MANIFEST_NAME
+    try:
+        text = _read(path).decode("utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise ManifestError("no manifest: this is no dataset", path=str(path), hint=_REMAKE) from None
+    except PermissionError:
+        raise AccessError("permission denied", path=str(path)) from None
+    except UnicodeDecodeError:
+        raise ManifestError("not a manifest: not UTF-8", path=str(path), hint=_REMAKE) from None
+    except OSError as error:
+        raise ManifestError(f"cannot be read: {error.strerror}", path=str(path), hint=_REMAKE) from None
+    return from_json(text, path=str(path))
+
+
+def _read(path: Path) -> bytes:
+    # A link may lead out of the folder, and a pipe would never end.
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise ManifestError("not a file: this is no dataset", path=str(path), hint=_REMAKE)
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        data = file.read(MAX_MANIFEST_BYTES + 1)
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise ManifestError(f"larger than {MAX_MANIFEST_BYTES} bytes", path=str(path), hint=_REMAKE)
+    return data
+
+
+def _check_digest(text: str, tree: dict[str, Any]) -> None:
+    """Raise if the manifest has a digest and it is not that of `text`; see docs/format.md."""
+    digest = tree.get("digest", "")
+    if digest == "":
+        return
+    before, found, after = text.rpartition(str(digest))
+    whole = (before + NO_DIGEST + after).encode("utf-8", "surrogatepass")
+    if not found or hashlib.sha256(whole).hexdigest() != digest:
+        raise MalformedError("changed since it was written: its digest is not that of its text")
