@@ -10,7 +10,7 @@ import functools
 import gzip
 import struct
 import zlib
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from pipeline.formats.tf_example_decode import decode
 from pipeline.loader.rows import REMAKE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -44,6 +44,17 @@ def read_tfrecord(
         ShardError: the file is missing, damaged, or holds other records than the manifest says.
     """
     del verify_checksums
+    found = read_fields(path, begin=begin, end=end, fields=_fields(columns))
+    for array, values in zip(into.arrays, found, strict=True):
+        array[:] = values.reshape(array.shape)
+
+
+def read_fields(path: Path, *, begin: int, end: int, fields: Sequence[TfField]) -> tuple[Any, ...]:
+    """Return the values of `fields` of the records [begin, end) of a shard, as `decode` gives them.
+
+    Raises:
+        ShardError: the file is missing, damaged, or holds other records than the manifest says.
+    """
     first, last = begin // MARK_RECORDS, -(-end // MARK_RECORDS)
     try:
         status = path.stat()
@@ -52,7 +63,7 @@ def read_tfrecord(
             # A shard of too few records yields too few here, and the error below.
             byte_begin, byte_end = marks[min(first, len(marks) - 1)], marks[min(last, len(marks) - 1)]
             file.seek(byte_begin)
-            decoded = decode(file.read(byte_end - byte_begin), _fields(columns))
+            decoded = decode(file.read(byte_end - byte_begin), fields)
     except FileNotFoundError:
         raise ShardError("no such shard", path=str(path), hint=REMAKE) from None
     except ShardError as error:
@@ -60,11 +71,10 @@ def read_tfrecord(
     except (OSError, EOFError, zlib.error) as error:
         raise ShardError(f"damaged: {error}", path=str(path), hint=REMAKE) from None
     skip = first * MARK_RECORDS
-    for array, column in zip(into.arrays, decoded, strict=True):
-        values = column.values[begin - skip : end - skip]
-        if len(values) != len(array):
-            raise ShardError(f"too few records, expected at least {end}", path=str(path), hint=REMAKE)
-        array[:] = values.reshape(array.shape)
+    values = tuple(column.values[begin - skip : end - skip] for column in decoded)
+    if any(len(found) != end - begin for found in values):
+        raise ShardError(f"too few records, expected at least {end}", path=str(path), hint=REMAKE)
+    return values
 
 
 def _fields(columns: Columns) -> list[TfField]:

@@ -1,8 +1,4 @@
-"""Owns the figures that say how good predictions are: plain NumPy, exact, weighted where records are.
-
-Shapes: label and weight (num_records,); score (num_records,) for two classes, (num_records, num_classes) for
-more. Counts are numbers of records, all else is weighted. A figure that is not defined is None.
-"""
+"""Owns the figures of one set of predictions: loss, accuracy, AUC, confusion, errors and their quantiles."""
 
 from __future__ import annotations
 
@@ -12,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.floating]
@@ -109,6 +107,21 @@ def number_metrics(label: Floats, predicted: Floats, weight: Floats | None = Non
         rmse=squared**0.5,
         r2=1 - squared / variance if variance > 0 else None,
     )
+
+
+def residual_quantiles(
+    label: Floats, predicted: Floats, weight: Floats | None = None, *, shares: Sequence[float]
+) -> tuple[float, ...]:
+    """Return, for each of `shares`, the residual (predicted - label) that this share of records stays within.
+
+    Shares of the weight, where records have one. Each is the residual of some record, none is interpolated.
+    """
+    residual = predicted.astype(np.float64) - label.astype(np.float64)
+    order = np.argsort(residual, kind="stable")
+    reached = np.cumsum(_weights(len(label), weight)[order])
+    # A share of all may be rounded to just above the last sum.
+    wanted = np.searchsorted(reached, np.asarray(shares) * reached[-1], side="left")
+    return tuple(residual[order[np.minimum(wanted, len(order) - 1)]].tolist())
 
 
 def auc(positive: NDArray[np.bool_], score: Floats, weight: Floats | None = None) -> float | None:
