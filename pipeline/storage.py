@@ -1,38 +1,42 @@
-"""Owns how bytes reach the disk: staging beside the target, checksums, fsync, atomic publication, the lock.
+"""Owns how bytes reach the disk: staging beside the target, checksums, fsync, atomic publication.
 
 Nothing appears under the target's name before it is whole. Knows no format. Neighbours: `formats` writes into
-a `HashedFile`, `convert` publishes a `Staging`.
+a `HashedFile`, `convert` publishes a `Staging`, `lock` keeps others out of it.
 
     shards.incomplete/         beside the target, on the same file system
+        lock                   held by the running process
         plan.json              what was asked for     ┐ see pipeline.convert.journal
         journal.jsonl          what is done           ┘
         runs/                  what memory cannot hold
-        lock                   held by the running process; the kernel frees it when the process ends
         dataset/               becomes the target by one rename
+        receipt.json           which folder becomes the target; after that, everything here is waste
+        old/                   the former target, where the system cannot exchange two folders
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
+import json
 import os
 import shutil
-import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from pipeline.errors import AccessError, BusyError, DiskError, PipelineError, TargetExistsError
+from pipeline.errors import AccessError, DiskError, PipelineError, TargetExistsError
+from pipeline.exchange import exchange
+from pipeline.lock import LOCK_NAME, owned
 from pipeline.manifest import MANIFEST_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from types import TracebackType
     from typing import Self
 
 
 HEAD_BYTES = 4096  # what tells one shard from another without reading either
+RECEIPT_NAME = "receipt.json"
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
@@ -133,31 +137,96 @@ class Staging:
         self.folder = target.with_name(target.name + ".incomplete")
         self.dataset = self.folder / "dataset"
         self.runs = self.folder / "runs"
+        self._old = self.folder / "old"
         self._missing = [folder for folder in self.folder.parents if not folder.exists()]
+
+    def settle(self) -> None:
+        """Force the folder's own name to the disk, and finish what a crash left half done in publishing."""
+        for folder in (self.folder, *self._missing):
+            fsync_directory(folder.parent)
+        if self._old.exists() and not self.target.exists():
+            self._old.rename(self.target)
+            fsync_directory(self.target.parent)
+        if self.published_request() is not None:
+            self._clear()
 
     def begin(self) -> None:
         """Make empty folders for the dataset and for runs."""
+        (self.folder / RECEIPT_NAME).unlink(missing_ok=True)
         for folder in (self.dataset, self.runs):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
+        fsync_directory(self.folder)
 
-    def publish(self) -> None:
-        """Make the dataset the target, by rename; a dataset that was there is removed after that."""
+    def publish(self, *, request: str = "", names: Iterable[str] | None = None) -> None:
+        """Make the dataset the target, at once; a dataset that was there is removed after that.
+
+        Of the dataset only `names` are kept, if they are given. `request` says what was asked for: after a
+        crash, `published_request` gives it back.
+        """
+        if names is not None:
+            self._keep_only(set(names))
         fsync_directory(self.dataset)
-        old = self.folder / "old"
-        shutil.rmtree(old, ignore_errors=True)
-        if self.target.exists():
-            self.target.rename(old)
-        self.dataset.rename(self.target)
+        receipt = {"request": request, "contents": _contents(self.dataset)}
+        write_text(self.folder / RECEIPT_NAME, json.dumps(receipt) + "\n")
+        if not self.target.exists():
+            self.dataset.rename(self.target)
+        elif not exchange(self.dataset, self.target):
+            shutil.rmtree(self._old, ignore_errors=True)
+            self.target.rename(self._old)
+            self.dataset.rename(self.target)
         fsync_directory(self.target.parent)
         self.discard()
 
+    def _keep_only(self, names: set[str]) -> None:
+        for path in self.dataset.iterdir():
+            if path.name in names:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def published_request(self) -> str | None:
+        """Return what was asked for, if the target is what an earlier process published from here.
+
+        That process was killed before it had removed the staging folder.
+        """
+        try:
+            receipt = json.loads((self.folder / RECEIPT_NAME).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        if not self.target.is_dir() or receipt.get("contents") != _contents(self.target):
+            return None
+        return str(receipt["request"])
+
+    def _clear(self) -> None:
+        """Remove all but the lock and the receipt."""
+        for path in self.folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name not in {LOCK_NAME, RECEIPT_NAME}:
+                path.unlink()
+
     def discard(self) -> None:
         """Remove the staging folder and everything in it, and folders on the way that hold nothing else."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        for folder in self._missing:
-            with suppress(OSError):
+        with suppress(OSError):  # what cannot be removed stays, under lock
+            self._clear()
+            # The lock last: without it, whoever comes next takes an empty folder for its own.
+            (self.folder / RECEIPT_NAME).unlink(missing_ok=True)
+            (self.folder / LOCK_NAME).unlink(missing_ok=True)
+            for folder in (self.folder, *self._missing):
                 folder.rmdir()
+
+
+def _contents(folder: Path) -> str:
+    """Return a digest of names, sizes and times: another one for every folder ever written.
+
+    It stays the same when the folder is renamed, which the number of its inode need not on every file system.
+    """
+    stats = sorted((str(p.relative_to(folder)), p.stat()) for p in folder.rglob("*") if p.is_file())
+    listed = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
 
 
 def check_target(target: Path, *, overwrite: bool) -> None:
@@ -212,30 +281,17 @@ def staging(target: Path, *, resumable: bool = False) -> Iterator[Staging]:
 
     Raises:
         BusyError: another process owns it.
+        TargetExistsError: what has its name is no folder, or holds things of somebody else.
         AccessError: the folder around the target may not be written.
         DiskError: the disk is full or fails.
     """
     stage = Staging(target)
-    with system_errors_told(target, hint="free some space, or name a target on another disk"):
-        stage.folder.mkdir(parents=True, exist_ok=True)
-        with (stage.folder / "lock").open("a+", encoding="utf-8") as lock:
-            _acquire(lock.fileno(), stage.folder / "lock")
-            lock.truncate(0)
-            lock.write(f"pid {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
-            lock.flush()
-            try:
-                yield stage
-            except BaseException:
-                if not resumable:
-                    stage.discard()
-                raise
-
-
-def _acquire(descriptor: int, path: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = path.read_text(encoding="utf-8").strip() or "another process"
-        raise BusyError(
-            f"busy: {owner}", path=str(path.parent), hint="wait until it ends, or end it"
-        ) from None
+    told = system_errors_told(target, hint="free some space, or name a target on another disk")
+    with told, owned(stage.folder):
+        try:
+            stage.settle()
+            yield stage
+        except BaseException:
+            if not resumable:
+                stage.discard()
+            raise

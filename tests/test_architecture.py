@@ -33,7 +33,8 @@ HOMES = {
     "matplotlib": ["plots.py"],
     "google_crc32c": ["formats"],
     "xxhash": ["source", "runs", "convert"],
-    "fcntl": ["storage.py", "partial.py"],
+    "ctypes": ["exchange.py"],
+    "fcntl": ["lock.py", "partial.py"],
     "urllib": ["download.py", "fetch.py"],
     "http": ["download.py"],
 }

@@ -21,14 +21,21 @@ from pipeline.convert.planning import make_plan
 from pipeline.convert.reading import read_range
 from pipeline.convert.writing import Finish, moments_of_ranks, write_shard
 from pipeline.engine.local import map_tasks
-from pipeline.errors import InputError, NonFiniteError, PipelineError, TooManyRejectsError, UsageError
-from pipeline.manifest import MANIFEST_NAME, REJECTS_NAME, to_json
+from pipeline.errors import (
+    InputError,
+    NonFiniteError,
+    PipelineError,
+    TargetExistsError,
+    TooManyRejectsError,
+    UsageError,
+)
+from pipeline.manifest import MANIFEST_NAME, REJECTS_NAME, load, to_json
 from pipeline.plan import cut_shards, record_bytes, row_group_records
 from pipeline.progress import SILENT
 from pipeline.runs.store import RunStore
 from pipeline.source.files import count_lines
 from pipeline.source.ranges import CutInsideQuotesError, stored_ranges, streamed_ranges
-from pipeline.storage import check_target, staging, write_text
+from pipeline.storage import Staging, check_target, staging, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,7 +49,6 @@ if TYPE_CHECKING:
     from pipeline.progress import Progress
     from pipeline.runs.ranks import RankIndex
     from pipeline.source.ranges import RangeText, StoredRange
-    from pipeline.storage import Staging
 
 __all__ = ["ConvertSummary", "convert", "make_plan"]
 
@@ -71,19 +77,35 @@ def convert(
         BusyError: another process writes to the same target.
     """
     began = time.monotonic()
-    check_target(target, overwrite=options.overwrite)
+    if not Staging(target).folder.exists():
+        check_target(target, overwrite=options.overwrite)  # before anything is made
     plan = make_plan(source, options)
     with staging(target, resumable=True) as stage:
         journal = Journal(stage.folder, plan)
-        if not journal.resume():
-            stage.begin()
-            journal.begin(streamed=False)
-        try:
-            manifest = _convert(plan, stage, journal, progress)
-        except (InputError, UsageError):
-            stage.discard()  # the same command would fail again, and another one could not continue it
-            raise
+        if stage.published_request() == journal.request_digest():
+            stage.discard()  # all that an earlier process, killed, had left to do
+            manifest = load(target)
+        else:
+            manifest = _run(plan, stage, journal, progress)
     return ConvertSummary(target=target, manifest=manifest, seconds=time.monotonic() - began)
+
+
+def _run(plan: ConvertPlan, stage: Staging, journal: Journal, progress: Progress) -> Manifest:
+    """Begin or continue; what could not help another attempt is not left behind."""
+    try:
+        check_target(stage.target, overwrite=plan.options.overwrite)
+    except TargetExistsError:
+        if not journal.exists():
+            stage.discard()
+        raise
+    if not journal.resume(progress):
+        journal.begin(streamed=False)
+        stage.begin()
+    try:
+        return _convert(plan, stage, journal, progress)
+    except (InputError, UsageError):
+        stage.discard()  # the same command would fail again, and another one could not continue it
+        raise
 
 
 def _convert(plan: ConvertPlan, stage: Staging, journal: Journal, progress: Progress) -> Manifest:
@@ -94,7 +116,9 @@ def _convert(plan: ConvertPlan, stage: Staging, journal: Journal, progress: Prog
         write_text(stage.dataset / REJECTS_NAME, rejects)
         manifest = dataclasses.replace(manifest, rejects=rejects_entry(rejects))
     write_text(stage.dataset / MANIFEST_NAME, to_json(manifest))
-    stage.publish()
+    names = [entry.path for split in manifest.splits.values() for entry in split.shards]
+    names += [MANIFEST_NAME, *([REJECTS_NAME] if accounts.rejects else [])]
+    stage.publish(request=journal.request_digest(), names=names)
     return manifest
 
 
@@ -106,8 +130,8 @@ def _read(
         return _read_ranges(plan, stage.runs, journal, progress)
     except CutInsideQuotesError:
         progress.finish()
-        stage.begin()
         journal.begin(streamed=True)
+        stage.begin()
         return _read_ranges(plan, stage.runs, journal, progress)
 
 

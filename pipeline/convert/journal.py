@@ -4,13 +4,16 @@
       plan.json        what the conversion was asked for; another request is refused
       journal.jsonl    one line per finished run or shard: checksum (XXH3-64, hexadecimal), blank, JSON
 
-A line is appended, and forced to disk, after the file it tells of; a line that a crash cut short is ignored.
-Neighbours: `runs` and `writing` make the files, `convert` asks what is left to do.
+A line is appended, and forced to disk, after the file it tells of. Before anything is taken up it is looked
+at: lines by their checksums, up to the first that is not whole; run files by those of their blocks; shards by
+their SHA-256. What is lost is done again. Neighbours: `runs` and `writing` make the files, `convert` asks what
+is left to do.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import threading
@@ -21,6 +24,7 @@ import xxhash
 from pipeline.convert.describing import identity_options
 from pipeline.convert.journal_entries import run_from_json, run_to_json, shard_from_json
 from pipeline.errors import OptionsChangedError, SourceChangedError
+from pipeline.progress import SILENT
 from pipeline.storage import fsync_directory, write_text
 
 if TYPE_CHECKING:
@@ -30,7 +34,9 @@ if TYPE_CHECKING:
     from pipeline.convert.journal_entries import FinishedRun
     from pipeline.convert.reading import RangeSummary
     from pipeline.convert.writing import WrittenShard
+    from pipeline.manifest import ShardEntry
     from pipeline.plan import ConvertPlan, ShardSpec
+    from pipeline.progress import Progress
     from pipeline.runs.spilled import SpilledRun
 
 PLAN_NAME = "plan.json"
@@ -50,29 +56,33 @@ class Journal:
         self._lock = threading.Lock()
         self._shards: dict[str, WrittenShard] = {}
 
-    def resume(self) -> bool:
-        """Take up what an earlier process left; return False if there is nothing to take up.
+    def resume(self, progress: Progress = SILENT) -> bool:
+        """Take up what an earlier process left whole; return False if there is nothing to take up.
 
         Raises:
             OptionsChangedError: it was started with other options; they are listed.
             SourceChangedError: the source is another one by now.
         """
         before = _read_json(self._folder / PLAN_NAME)
-        entries = _intact_entries(self._folder / JOURNAL_NAME)
+        text = _read_bytes(self._folder / JOURNAL_NAME)
+        entries = _intact_entries(text)
         if before is None or not entries:
             return False
         self.streamed = bool(before.pop("streamed", False))
         _check_same(before, self._request, self._folder)
-        for entry in entries:
-            if entry["event"] == "run":
-                self.runs.append(run_from_json(entry, self._folder / "runs"))
-            else:
-                shard = shard_from_json(entry)
-                self._shards[shard.spec.stem] = shard
+        found = [run_from_json(e, self._folder / "runs") for e in entries if e["event"] == "run"]
+        self.runs = _whole_runs(found, progress)
+        kept = {finished.run.path.name for finished in self.runs}
+        entries = [entry for entry in entries if entry["event"] != "run" or entry["file"] in kept]
+        shards = [shard_from_json(entry) for entry in entries if entry["event"] == "shard"]
+        self._shards = {shard.spec.stem: shard for shard in shards}
+        rewritten = b"".join(_line(entry) for entry in entries)
+        if rewritten != text:  # what is appended must not follow a torn line, nor lines on what is lost
+            write_text(self._folder / JOURNAL_NAME, rewritten.decode("ascii"))
         return True
 
     def begin(self, *, streamed: bool) -> None:
-        """Forget everything and begin anew."""
+        """Forget everything and begin anew; the files are left to whoever made them."""
         (self._folder / JOURNAL_NAME).unlink(missing_ok=True)
         fsync_directory(self._folder)
         request = self._request | {"streamed": streamed}
@@ -98,17 +108,24 @@ class Journal:
         shard = self._shards.get(spec.stem)
         if shard is None or shard.spec != spec:
             return None
-        whole = all(_size(folder / entry.path) == entry.bytes for entry in shard.entries)
+        whole = all(_is_whole(folder / entry.path, entry) for entry in shard.entries)
         return shard if whole else None
 
     def _append(self, entry: dict[str, Any]) -> None:
-        payload = json.dumps(entry, separators=(",", ":")).encode()
-        line = xxhash.xxh3_64_hexdigest(payload).encode() + b" " + payload + b"\n"
+        line = _line(entry)
         with self._lock, (self._folder / JOURNAL_NAME).open("ab", buffering=0) as file:
             while line:
                 line = line[file.write(line) :]
             os.fsync(file.fileno())
         fsync_directory(self._folder)
+
+    def exists(self) -> bool:
+        """Whether there is anything that could be continued."""
+        return bool(_intact_entries(_read_bytes(self._folder / JOURNAL_NAME)))
+
+    def request_digest(self) -> str:
+        """Return the XXH3-128 (hexadecimal) of what the conversion was asked for."""
+        return xxhash.xxh3_128_hexdigest(json.dumps(self._request, sort_keys=True).encode())
 
 
 def describe_request(plan: ConvertPlan) -> dict[str, Any]:
@@ -116,7 +133,7 @@ def describe_request(plan: ConvertPlan) -> dict[str, Any]:
     return {
         "journal_version": JOURNAL_VERSION,
         "sources": [
-            {"path": str(file.path), "bytes": file.num_bytes, "modified_ns": file.modified_ns}
+            {"path": str(file.path.absolute()), "bytes": file.num_bytes, "modified_ns": file.modified_ns}
             for file in plan.files
         ],
         "options": identity_options(plan) | {"formats": list(plan.options.formats)},
@@ -129,23 +146,37 @@ def _check_same(before: dict[str, Any], now: dict[str, Any], folder: Path) -> No
     if before == now:
         return
     start_afresh = f"run the command as it was, or start afresh: rm -r {folder}"
-    for old, new in zip(before.get("sources", []), now["sources"], strict=False):
-        if old != new and old.get("path") == new["path"]:
+    for old, new in zip(before["sources"], now["sources"], strict=False):
+        if old != new and old["path"] == new["path"]:
+            sizes = f"{old['bytes']} bytes then, {new['bytes']} now"
+            if old["bytes"] == new["bytes"]:
+                sizes = f"{old['bytes']} bytes then and now, modified in between"
             raise SourceChangedError(
-                f"changed since the unfinished run began: {old.get('bytes')} bytes then, {new['bytes']} now",
-                path=new["path"],
-                hint=start_afresh,
+                f"changed since the unfinished run began: {sizes}", path=new["path"], hint=start_afresh
             )
-    old_flat, new_flat = before | dict(before.get("options", {})), now | now["options"]
-    names = [name for name in new_flat if name != "options" and old_flat.get(name) != new_flat[name]]
+    old_flat, new_flat = _flat(before), _flat(now)
+    names = [name for name in new_flat if old_flat.get(name) != new_flat[name]]
     listed = "; ".join(f"{name} was {old_flat.get(name)!r}, is {new_flat[name]!r}" for name in names)
     raise OptionsChangedError(f"an unfinished run is there: {listed}", path=str(folder), hint=start_afresh)
 
 
-def _intact_entries(path: Path) -> list[dict[str, Any]]:
-    """Return the entries of the journal up to the first line that is not whole."""
+def _flat(request: dict[str, Any]) -> dict[str, Any]:
+    """Return everything that was asked for by name, of the sources their paths."""
+    paths = [source["path"] for source in request["sources"]]
+    return {"source": paths, "version": request["journal_version"], **request["options"]} | {
+        "cell_bits": request["cell_bits"]
+    }
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    payload = json.dumps(entry, separators=(",", ":")).encode()
+    return xxhash.xxh3_64_hexdigest(payload).encode() + b" " + payload + b"\n"
+
+
+def _intact_entries(text: bytes) -> list[dict[str, Any]]:
+    """Return the entries of a journal up to the first line that is not whole."""
     entries: list[dict[str, Any]] = []
-    for line in path.read_bytes().split(b"\n") if path.exists() else []:
+    for line in text.split(b"\n"):
         checksum, _, payload = line.partition(b" ")
         if xxhash.xxh3_64_hexdigest(payload).encode() != checksum:
             break
@@ -153,13 +184,40 @@ def _intact_entries(path: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def _whole_runs(found: Sequence[FinishedRun], progress: Progress) -> list[FinishedRun]:
+    """Return the runs up to the first one that is damaged: the files are numbered by how many there are."""
+    if not found:
+        return []
+    progress.start("checking runs", total=sum(finished.run.num_bytes for finished in found), unit="bytes")
+    whole: list[FinishedRun] = []
+    for finished in found:
+        if not finished.run.is_whole():
+            break
+        whole.append(finished)
+        progress.advance(finished.run.num_bytes)
+    progress.finish()
+    return whole
+
+
+def _is_whole(path: Path, entry: ShardEntry) -> bool:
+    if not path.is_file() or path.stat().st_size != entry.bytes:
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256
+
+
+def _read_bytes(path: Path) -> bytes:
     try:
-        found = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """Return a plan, or None if there is none that a `Journal` wrote whole."""
+    try:
+        found = json.loads(_read_bytes(path))
+        _flat(found)
+    except (ValueError, KeyError, TypeError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else -1

@@ -54,6 +54,11 @@ class SpilledRun:
         counts: NDArray[np.int64] = self.blocks["num_records"]
         return counts
 
+    @property
+    def num_bytes(self) -> int:
+        """The size of the file."""
+        return int(self.blocks["num_bytes"].sum())
+
     def read_cell(self, cell: int) -> Run:
         """Return the records of `cell`, ordered by key.
 
@@ -63,16 +68,35 @@ class SpilledRun:
         block = self.blocks[cell]
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
-            data = os.pread(descriptor, int(block["num_bytes"]), int(block["offset"]))
+            data = _read_block(descriptor, block)
         finally:
             os.close(descriptor)
-        if xxhash.xxh3_64_intdigest(data) != block["checksum"]:
+        if data is None:
             raise DiskError(
                 f"a temporary file gave back other bytes than were written, at byte {block['offset']}",
                 path=str(self.path),
                 hint="check the disk, then run the same command again",
             )
         return _decode(data, block, self.shape)
+
+    def is_whole(self) -> bool:
+        """Whether the file is there and every block is what was written; takes the memory of a block."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            return all(_read_block(descriptor, block) is not None for block in self.blocks)
+        except OSError:  # a disk that cannot read it
+            return False
+        finally:
+            os.close(descriptor)
+
+
+def _read_block(descriptor: int, block: np.void) -> bytes | None:
+    """Return the bytes of a block, or None if they are not those that were written."""
+    data = os.pread(descriptor, int(block["num_bytes"]), int(block["offset"]))
+    return data if xxhash.xxh3_64_intdigest(data) == block["checksum"] else None
 
 
 def cell_edges(cell_bits: int) -> NDArray[np.uint64]:
