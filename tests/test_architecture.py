@@ -30,6 +30,7 @@ HOMES = {
     "pyarrow": ["source", "runs", "formats", "convert", "loader"],
     "tensorflow": ["backend.py", "loader", "models", "train", "evaluate", "predict"],
     "keras": ["backend.py", "models", "train", "evaluate", "predict"],
+    "torch": ["loader/torchdata.py"],
     "matplotlib": ["plots.py"],
     "google_crc32c": ["formats"],
     "xxhash": ["source", "runs", "convert"],
@@ -48,6 +49,7 @@ HEAVY = [
     "dask",
     "matplotlib",
     "rich",
+    "torch",
     "sklearn",
 ]
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "base", "core"}

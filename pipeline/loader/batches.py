@@ -11,14 +11,16 @@ import numpy as np
 from pipeline.loader.reader import Request, open_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
     from concurrent.futures import Future
     from pathlib import Path
+    from typing import Self
 
     from numpy.typing import NDArray
 
     from pipeline.loader.reader import Reader
     from pipeline.loader.rows import Rows
+    from pipeline.loader.state import LoaderState
     from pipeline.plan import ShardFormat
 
 Arrays = tuple["NDArray[Any]", ...]
@@ -39,9 +41,10 @@ def batches(  # noqa: PLR0913  # the same keywords as `dataset`, each with a def
     world_size: int = 1,
     shard_format: ShardFormat | None = None,
     first_batch: int = 0,
+    restore: LoaderState | None = None,
     verify_checksums: bool = False,
     num_threads: int = NUM_THREADS,
-) -> Iterator[Arrays]:
+) -> Batches:
     """Return the batches of an epoch: (features, label) or, with a weight column, (features, label, weight).
 
     features float32 (batch, num_features) in the order of the manifest, C order; label int64 class index, or
@@ -49,13 +52,15 @@ def batches(  # noqa: PLR0913  # the same keywords as `dataset`, each with a def
 
     The order is a function of the dataset, `seed` and `epoch`: no thread, machine load or format changes it.
     The `world_size` ranks partition it. Without `shuffle` it is the order on disk. `first_batch` continues
-    an epoch at that batch, without reading the ones before.
+    an epoch at that batch, without reading the ones before; `restore` continues where a state was taken, in
+    its epoch, at its batch.
 
     At most `3 * num_threads + 2` blocks are in memory: 16 MiB each, more only for records of over 16 kB. A
     batch is a view into a block and may be changed in place: no other batch shares its memory.
 
     Raises:
         OptionError: a value is out of its range.
+        OptionsChangedError: the state is that of another dataset, split, seed …
         ManifestError: there is no dataset.
         ShardError: while iterating: a shard is missing or damaged.
     """
@@ -73,8 +78,36 @@ def batches(  # noqa: PLR0913  # the same keywords as `dataset`, each with a def
         first_batch=first_batch,
         verify_checksums=verify_checksums,
     )
-    reader = open_reader(request)
-    return cut_batches(read_ahead(reader, num_threads), batch_size)
+    return Batches(open_reader(request, restore), num_threads)
+
+
+class Batches:
+    """The batches of one reader, one after the other; knows how many it has given."""
+
+    def __init__(self, reader: Reader, num_threads: int) -> None:
+        self._reader = reader
+        self._batches = cut_batches(read_ahead(reader, num_threads), reader.batch_size)
+        self._num_given = 0
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Arrays:
+        batch = next(self._batches)
+        self._num_given += 1
+        return batch
+
+    def __len__(self) -> int:
+        """Return the number of batches, those already given among them."""
+        return self._reader.num_batches
+
+    def state(self) -> LoaderState:
+        """Return where this iteration stands: `restore` it, and the next batch is the one that comes now."""
+        return self._reader.state(self._num_given)
+
+    def close(self) -> None:
+        """End the iteration and its threads before the last batch; nothing to do after that."""
+        self._batches.close()
 
 
 def read_ahead(reader: Reader, num_threads: int) -> Iterator[Rows]:
@@ -93,7 +126,7 @@ def read_ahead(reader: Reader, num_threads: int) -> Iterator[Rows]:
                 future.cancel()
 
 
-def cut_batches(blocks: Iterable[Rows], batch_size: int) -> Iterator[Arrays]:
+def cut_batches(blocks: Iterable[Rows], batch_size: int) -> Generator[Arrays]:
     """Yield the records of `blocks` in batches; only a batch that spans blocks is copied."""
     rest: list[Rows] = []
     num_rest = 0

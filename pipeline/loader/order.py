@@ -3,7 +3,8 @@
 An epoch is one sequence of all records of a split. The row groups of all shards are put in an order drawn
 for the epoch; every few of them form a block, which is read together and permuted. A rank takes one of
 `world_size` equal contiguous shares of the sequence, and batches are cut from the share, across blocks. So
-the state of a reader is one integer: the index of its next batch. Nothing here touches a file.
+the state of a reader is one integer: the index of its next batch. Several processes that feed one training
+take its batches in turns: each is a lane. Nothing here touches a file.
 
     row groups   s0g0 s0g1 s0g2 s1g0 s1g1 s1g2        on disk
     epoch        s1g0 s0g2 s0g0 | s1g2 s0g1 s1g1      blocks of three, each permuted within
@@ -12,7 +13,6 @@ the state of a reader is one integer: the index of its next batch. Nothing here 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
 
 MAX_EPOCHS = 1 << 32  # epoch and block index share one 64-bit half of the Philox key
-MAX_GROUPS_PER_BLOCK = 4  # 4 row groups of 4 MiB: enough to part neighbours, small enough to hold several
-BLOCK_BYTES = 16 << 20  # 4 times 4 MiB; very wide records get blocks of fewer row groups
+BLOCK_BYTES = 16 << 20  # 4 row groups of 4 MiB: enough to part neighbours, small enough to hold several
+MAX_GROUPS_PER_BLOCK = (
+    64  # row groups are small where texts are long: of 256 records at least, 16,384 a block
+)
 
 # The last word of the Philox counter: it keeps these streams apart from each other, and from that of the
 # record keys (word 0), even where training and conversion have the same seed.
@@ -161,6 +163,22 @@ def num_batches(
     return -(-(end - begin) // batch_size)
 
 
+def in_lane(
+    sequence: tuple[int, int], batch_size: int, *, lane: int, num_lanes: int
+) -> NDArray[np.bool_] | None:
+    """Return which of the records [begin, end) of a sequence of batches belong to `lane`, or None for: all.
+
+    Batch i belongs to lane i % num_lanes.
+
+    >>> in_lane((3, 10), 2, lane=0, num_lanes=2).astype(int)
+    array([0, 1, 1, 0, 0, 1, 1])
+    """
+    if num_lanes == 1:
+        return None
+    mine: NDArray[np.bool_] = np.arange(*sequence) // batch_size % num_lanes == lane
+    return mine
+
+
 def cuts(bounds: Integers, begin: int, end: int) -> list[Cut]:
     """Return the cuts of blocks that together are the records [begin, end) of the sequence.
 
@@ -179,5 +197,8 @@ def cuts(bounds: Integers, begin: int, end: int) -> list[Cut]:
 
 
 def groups_per_block(group_bytes: int) -> int:
-    """Return how many row groups of `group_bytes` each form a block: 4, or fewer of very wide records."""
-    return max(1, min(MAX_GROUPS_PER_BLOCK, math.ceil(BLOCK_BYTES / max(1, group_bytes))))
+    """Return how many row groups of `group_bytes` each form a block: 4, or fewer of very wide records.
+
+    More, up to 64, where row groups are small because of columns that are not read.
+    """
+    return max(1, min(MAX_GROUPS_PER_BLOCK, BLOCK_BYTES // max(1, group_bytes)))

@@ -1,10 +1,12 @@
 """Owns what one rank reads in one epoch: a manifest and an order turned into permuted blocks of records.
 
-Neighbours: `order` computes, `rows` reads; `batches` and `tfdata` cut the blocks into batches.
+Neighbours: `order` computes, `rows` reads; `batches`, `tfdata` and `torchdata` cut the blocks into batches;
+`state` says where to begin.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,8 @@ from pipeline.loader import order as orders
 from pipeline.loader.read_parquet import read_parquet
 from pipeline.loader.read_tfrecord import read_tfrecord
 from pipeline.loader.rows import Columns, Rows, empty, taken
+from pipeline.loader.state import LoaderState, check_same
+from pipeline.manifest.checks import record_bytes
 from pipeline.plan import row_group_records
 
 if TYPE_CHECKING:
@@ -31,12 +35,15 @@ if TYPE_CHECKING:
     from pipeline.plan import ShardFormat
 
 READERS: dict[ShardFormat, Callable[..., None]] = {"parquet": read_parquet, "tfrecord": read_tfrecord}
-TEXT_BYTES = 4  # what a text column counts for in a row group, as in `plan.record_bytes`
+ROW_GROUP_RECORDS = "row_group_records"  # the option of the manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What to read: a split of a dataset, cut how, in which order, by which rank, from which batch on."""
+    """What to read: a split of a dataset, cut how, in which order, by which rank, from which batch on.
+
+    Of the batches of the rank, those with i % num_lanes == lane, where several processes feed it.
+    """
 
     shards: Path
     split: str
@@ -50,6 +57,8 @@ class Request:
     shard_format: ShardFormat | None = None
     first_batch: int = 0
     verify_checksums: bool = False
+    lane: int = 0
+    num_lanes: int = 1
 
     def __post_init__(self) -> None:
         """Check all that can be checked without the dataset.
@@ -75,7 +84,8 @@ class Request:
 class Reader:
     """One rank's share of one epoch, from the first batch on; safe to use from many threads at once.
 
-    `spare` is memory to be used again; `failures` are the errors that tf.data turned into its own.
+    `begin` is where in the sequence of the epoch the first batch begins, `start` the same as a state; `spare`
+    is memory to be used again; `failures` are the errors that tf.data turned into its own.
     """
 
     paths: tuple[Path, ...]
@@ -83,11 +93,27 @@ class Reader:
     columns: Columns
     order: EpochOrder
     cuts: tuple[Cut, ...]
-    batch_size: int
+    begin: int
     num_batches: int
-    verify_checksums: bool
+    request: Request
+    start: LoaderState
     spare: list[Rows] = field(default_factory=list)
     failures: list[PipelineError] = field(default_factory=list)
+
+    @property
+    def batch_size(self) -> int:
+        """The number of records in every batch but the last."""
+        return self.request.batch_size
+
+    def state(self, num_batches: int) -> LoaderState:
+        """Return the state after the first `num_batches` batches of this reader.
+
+        Raises:
+            OptionError: it has fewer.
+        """
+        if not 0 <= num_batches <= self.num_batches:
+            raise OptionError(f"num_batches {num_batches}: expected 0 to {self.num_batches}")
+        return dataclasses.replace(self.start, next_batch=self.start.next_batch + num_batches)
 
     def read(self, cut_index: int) -> Rows:
         """Return the records of a cut, in the order of the epoch.
@@ -98,8 +124,8 @@ class Reader:
         cut = self.cuts[cut_index]
         groups = self.order.block_groups(cut.block_index)
         num_records = int((groups[:, 2] - groups[:, 1]).sum())
-        permutation = self.order.block_permutation(cut.block_index)
-        if permutation is None:
+        chosen = self._chosen(cut)
+        if chosen is None:
             rows = empty(num_records, self.columns)
             self._read_groups(groups, rows)
             return rows.between(cut.begin, cut.end)
@@ -110,9 +136,24 @@ class Reader:
         # Used again for every block: writing to fresh memory costs more than reading the shards.
         rows = scratch.between(0, num_records)
         self._read_groups(groups, rows)
-        result = taken(rows, permutation[cut.begin : cut.end], self.columns)
+        result = taken(rows, chosen, self.columns)
         self.spare.append(scratch)
         return result
+
+    def _chosen(self, cut: Cut) -> NDArray[np.int64] | None:
+        """Return which records of the block make up the cut, in order; None: all between its ends."""
+        permutation = self.order.block_permutation(cut.block_index)
+        first = int(self.order.bounds[cut.block_index]) + cut.begin - self.begin
+        mine = orders.in_lane(
+            (first, first + cut.end - cut.begin),
+            self.batch_size,
+            lane=self.request.lane,
+            num_lanes=self.request.num_lanes,
+        )
+        if permutation is None and mine is None:
+            return None
+        chosen = np.arange(cut.begin, cut.end) if permutation is None else permutation[cut.begin : cut.end]
+        return chosen if mine is None else chosen[mine]
 
     def _read_groups(self, groups: NDArray[np.int64], into: Rows) -> None:
         filled = 0
@@ -123,55 +164,95 @@ class Reader:
                 end=end,
                 columns=self.columns,
                 into=into.between(filled, filled + end - begin),
-                verify_checksums=self.verify_checksums,
+                verify_checksums=self.request.verify_checksums,
             )
             filled += end - begin
 
 
-def open_reader(request: Request) -> Reader:
+def open_reader(request: Request, state: LoaderState | None = None) -> Reader:
     """Return the reader of what `request` asks for; reads the manifest and no shard.
+
+    With a `state`, epoch and first batch are those of the state.
 
     Raises:
         ManifestError: there is no dataset.
         DatasetError: it has no shards of that format.
+        OptionsChangedError: the state is that of another dataset, split, seed …
     """
     manifest = manifests.load(request.shards)
+    start = _start(request, manifest.fingerprint)
+    if state is not None:
+        check_same(state, start)
+        request = dataclasses.replace(request, epoch=state.epoch, first_batch=state.next_batch)
+        start = state
     split = manifest.splits[request.split]
     shard_format = _shard_format(manifest, request)
-    entries = split.of_format(shard_format)
     layout = layout_of(manifest, split, shard_format)
     order = orders.epoch_order(layout, seed=request.seed, epoch=request.epoch, shuffle=request.shuffle)
-    share = {"rank": request.rank, "world_size": request.world_size}
-    begin, end = orders.rank_bounds(layout.num_records, **share)
-    total = orders.num_batches(
-        layout.num_records, request.batch_size, **share, drop_remainder=request.drop_remainder
-    )
-    end = min(end, begin + total * request.batch_size)
-    begin = min(end, begin + request.first_batch * request.batch_size)
+    begin, end, num_batches = _share(layout.num_records, request)
     return Reader(
-        paths=tuple(request.shards / entry.path for entry in entries),
+        paths=tuple(request.shards / entry.path for entry in split.of_format(shard_format)),
         shard_format=shard_format,
         columns=columns_of(manifest),
         order=order,
-        cuts=tuple(orders.cuts(order.bounds, begin, end)),
-        batch_size=request.batch_size,
-        num_batches=max(0, total - request.first_batch),
-        verify_checksums=request.verify_checksums,
+        cuts=_cuts(order, begin, end, request),
+        begin=begin,
+        num_batches=max(0, num_batches - request.lane + request.num_lanes - 1) // request.num_lanes,
+        request=request,
+        start=start,
     )
+
+
+def _start(request: Request, fingerprint: str) -> LoaderState:
+    names = ("split", "batch_size", "seed", "epoch", "shuffle", "drop_remainder", "rank", "world_size")
+    asked = {name: getattr(request, name) for name in names}
+    return LoaderState(fingerprint=fingerprint, next_batch=request.first_batch, **asked)
+
+
+def _share(num_records: int, request: Request) -> tuple[int, int, int]:
+    """Return which records [begin, end) of the sequence the rank reads, and in how many batches."""
+    share = {"rank": request.rank, "world_size": request.world_size}
+    begin, end = orders.rank_bounds(num_records, **share)
+    total = orders.num_batches(
+        num_records, request.batch_size, **share, drop_remainder=request.drop_remainder
+    )
+    end = min(end, begin + total * request.batch_size)
+    return (
+        min(end, begin + request.first_batch * request.batch_size),
+        end,
+        max(0, total - request.first_batch),
+    )
+
+
+def _cuts(order: EpochOrder, begin: int, end: int, request: Request) -> tuple[Cut, ...]:
+    """Return the cuts of the records [begin, end) that hold any of the lane."""
+
+    def in_lane(cut: Cut) -> bool:
+        first = int(order.bounds[cut.block_index]) + cut.begin - begin
+        last = first + cut.end - cut.begin - 1
+        batches = range(first // request.batch_size, last // request.batch_size + 1)
+        return any(index % request.num_lanes == request.lane for index in batches[: request.num_lanes])
+
+    return tuple(cut for cut in orders.cuts(order.bounds, begin, end) if in_lane(cut))
 
 
 def layout_of(manifest: Manifest, split: Split, shard_format: str) -> Layout:
     """Return how the records of `split` lie in shards; it does not depend on the format."""
-    widths = [
-        TEXT_BYTES if column.dtype == "string" else np.dtype(column.dtype).itemsize
-        for column in manifest.columns
-    ]
-    group_records = row_group_records(sum(widths))
+    columns = columns_of(manifest)
+    stored = manifest.options.get(ROW_GROUP_RECORDS)
+    group_records = stored if isinstance(stored, int) and stored > 0 else _computed_group_records(manifest)
+    read_bytes = 4 * len(columns.features) + np.dtype(columns.label_dtype).itemsize
+    read_bytes += 4 if columns.weight else 0
     return orders.Layout(
         shard_records=tuple(entry.records for entry in split.of_format(shard_format)),
         group_records=group_records,
-        groups_per_block=orders.groups_per_block(group_records * sum(widths)),
+        groups_per_block=orders.groups_per_block(group_records * read_bytes),
     )
+
+
+def _computed_group_records(manifest: Manifest) -> int:
+    """Return the size of row groups for a manifest that does not tell; texts are taken to be short."""
+    return row_group_records(record_bytes(manifest))
 
 
 def columns_of(manifest: Manifest) -> Columns:

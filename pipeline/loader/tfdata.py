@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from pipeline.loader.batches import Arrays
     from pipeline.loader.reader import Reader
+    from pipeline.loader.state import LoaderState
     from pipeline.plan import ShardFormat
 
 PREFETCH_BATCHES = 4
@@ -46,6 +47,7 @@ def dataset(  # noqa: PLR0913  # the same keywords as `batches`, each with a def
     world_size: int = 1,
     shard_format: ShardFormat | None = None,
     first_batch: int = 0,
+    restore: LoaderState | None = None,
     verify_checksums: bool = False,
     num_threads: int = NUM_THREADS,
 ) -> tf.data.Dataset:
@@ -57,9 +59,13 @@ def dataset(  # noqa: PLR0913  # the same keywords as `batches`, each with a def
     memory are at most `3 * num_threads + 2` blocks of 16 MiB (more only for records of over 16 kB) and 4
     batches.
 
+    What is returned, but nothing that is derived from it, has a method `state(num_batches)`: where a reader
+    stands that has taken so many batches of it, to be passed as `restore`.
+
     Raises:
         MissingExtraError: TensorFlow is not installed.
         OptionError: a value is out of its range.
+        OptionsChangedError: the state is that of another dataset, split, seed …
         ManifestError: there is no dataset.
     """
     request = Request(
@@ -76,7 +82,7 @@ def dataset(  # noqa: PLR0913  # the same keywords as `batches`, each with a def
         first_batch=first_batch,
         verify_checksums=verify_checksums,
     )
-    return to_dataset(open_reader(request), num_threads=num_threads)
+    return to_dataset(open_reader(request, restore), num_threads=num_threads)
 
 
 def to_dataset(reader: Reader, *, num_threads: int) -> tf.data.Dataset:
@@ -107,7 +113,7 @@ def to_dataset(reader: Reader, *, num_threads: int) -> tf.data.Dataset:
         tf.data.experimental.assert_cardinality(reader.num_batches)
     )
     result = batches.prefetch(PREFETCH_BATCHES).with_options(options)
-    result.reader = reader
+    result.reader, result.state = reader, reader.state
     return result
 
 

@@ -156,6 +156,7 @@ def test_cuts_cover_exactly_the_interval(sizes: list[int], data: st.DataObject) 
     assert all(cut.end <= sizes[cut.block_index] for cut in cuts(bounds, begin, end))
 
 
-def test_wide_records_get_smaller_blocks() -> None:
-    """Blocks stay near 16 MiB: four row groups of 4 MiB, one of 20 MiB."""
-    assert [groups_per_block(size << 20) for size in (1, 4, 8, 20)] == [4, 4, 2, 1]
+def test_blocks_stay_near_16_mebibytes() -> None:
+    """Four row groups of 4 MiB, one of 20 MiB; many small ones, but not more than 64."""
+    assert [groups_per_block(size << 20) for size in (20, 8, 4, 1)] == [1, 2, 4, 16]
+    assert groups_per_block(1000) == 64

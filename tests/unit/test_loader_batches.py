@@ -18,7 +18,7 @@ import pytest
 from pipeline import plan
 from pipeline.convert import convert
 from pipeline.errors import DatasetError, ManifestError, OptionError, ShardError
-from pipeline.loader import batches
+from pipeline.loader import batches, order
 from pipeline.plan import ConvertOptions, Identity
 from pipeline.schema import RoleOptions
 
@@ -39,6 +39,7 @@ def small_row_groups() -> Iterator[None]:
     """Row groups of 256 records, the least there are, so that a small dataset has many blocks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "ROW_GROUP_BYTES", 1)
+        patch.setattr(order, "MAX_GROUPS_PER_BLOCK", 4)
         yield
 
 

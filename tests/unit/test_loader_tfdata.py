@@ -12,7 +12,7 @@ import pytest
 from pipeline import backend, plan
 from pipeline.convert import convert
 from pipeline.errors import MissingExtraError, OptionError
-from pipeline.loader import batches, dataset
+from pipeline.loader import batches, dataset, order
 from pipeline.loader.reader import Reader
 from pipeline.plan import ConvertOptions, Identity
 from pipeline.schema import RoleOptions
@@ -31,6 +31,7 @@ def small_row_groups() -> Iterator[None]:
     """Row groups of 256 records, so that a small dataset has many blocks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "ROW_GROUP_BYTES", 1)
+        patch.setattr(order, "MAX_GROUPS_PER_BLOCK", 4)
         yield
 
 
