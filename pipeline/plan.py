@@ -64,7 +64,8 @@ class SourceFile:
     """One source file as the plan found it; a change of size or time during the run is an error.
 
     `num_bytes` and `modified_ns` are those of the file as stored; `text_offset` counts the bytes before the
-    first record (byte-order mark, header line) of the uncompressed text.
+    first record (byte-order mark, header line) of the uncompressed text; `num_blank` blank lines before the
+    header are among them.
     """
 
     path: Path
@@ -72,6 +73,7 @@ class SourceFile:
     modified_ns: int
     compression: Compression
     text_offset: int
+    num_blank: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

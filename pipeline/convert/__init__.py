@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from pipeline.plan import ConvertOptions, ConvertPlan, ShardSpec
     from pipeline.progress import Progress
     from pipeline.runs.ranks import RankIndex
-    from pipeline.source.ranges import RangeText, StoredRange
+    from pipeline.source.ranges import RangeTask
 
 __all__ = ["ConvertSummary", "convert", "make_plan"]
 
@@ -147,7 +147,7 @@ def _read_ranges(
     )
     known = journal.summaries()
 
-    def read(task: StoredRange | RangeText) -> RangeSummary:
+    def read(task: RangeTask) -> RangeSummary:
         if summary := known.get((task.file_index, task.range_index)):
             return summary
         result = read_range(task, plan)
@@ -177,11 +177,11 @@ def _read_ranges(
     return accounts, store.index()
 
 
-def _ranges(plan: ConvertPlan, *, streamed: bool) -> Iterator[StoredRange | RangeText]:
+def _ranges(plan: ConvertPlan, *, streamed: bool) -> Iterator[RangeTask]:
     size = plan.options.identity.range_bytes
     for index, file in enumerate(plan.files):
         if streamed or file.compression != "none":
-            yield from streamed_ranges(file, index, size)
+            yield from streamed_ranges(file, index, size, delimiter=plan.dialect.delimiter)
         else:
             yield from stored_ranges(file, index, size)
 

@@ -43,7 +43,8 @@ class Accounts:
         self.labels: set[float | str] = set()
         self.rejects: list[tuple[int, Reject]] = []
         self.warnings: list[str] = []
-        self.num_read = self.num_kept = self.num_blank = self.kept_text_bytes = 0
+        self.num_read = self.num_kept = self.kept_text_bytes = 0
+        self.num_blank = sum(file.num_blank for file in plan.files)
 
     def add(self, summary: RangeSummary) -> None:
         """Add the summary of the next range.

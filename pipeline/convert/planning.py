@@ -9,6 +9,7 @@ from pipeline.convert import memory
 from pipeline.errors import LabelError, PipelineError
 from pipeline.plan import ConvertPlan, Estimates, cut_shards, record_bytes, row_group_records
 from pipeline.schema import assign_roles, build_schema
+from pipeline.source import columns
 from pipeline.source import sniff as sniffing
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def _text_bytes_per_record(sniffed: Sniffed, schema: Schema) -> float:
 
 def _schema(sniffed: Sniffed, options: ConvertOptions) -> Schema:
     roles = assign_roles(sniffed.names, options.roles)
-    readings = sniffing.readings(sniffed.names, sniffed.rows)
+    found = columns.held(sniffed.names, sniffed.rows)
+    readings = {name: column.reading for name, column in found.items()}
     label = next(name for name, role in roles.items() if role == "label")
     at = sniffed.names.index(label)
     cells = [row[at] for row in sniffed.rows if len(row) == len(sniffed.names)]
@@ -82,7 +84,7 @@ def _schema(sniffed: Sniffed, options: ConvertOptions) -> Schema:
 
 def _label_kind(name: str, cells: list[str], reading: Reading, options: ConvertOptions) -> LabelKind:
     if options.label_kind == "auto":
-        return sniffing.label_kind(cells, reading)
+        return columns.label_kind(cells, reading)
     if options.label_kind == "number" and reading == "text":
         raise LabelError("the label holds text", column=name, hint="pass --label-kind classes")
     return options.label_kind

@@ -14,9 +14,10 @@ import numpy as np
 
 from pipeline import keys as record_keys
 from pipeline import moments as moments_of
-from pipeline.errors import LabelError, NonFiniteError, PipelineError
+from pipeline.errors import LabelError, NonFiniteError, PipelineError, QuoteError
 from pipeline.runs.run import Run, build_run, narrowed, text_bytes
 from pipeline.source import careful, fast
+from pipeline.source.ranges import CutInsideQuotesError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.moments import Moments
     from pipeline.plan import ConvertPlan
     from pipeline.source.parsed import ParsedRange, Reject
-    from pipeline.source.ranges import RangeText, StoredRange
+    from pipeline.source.ranges import RangeTask, RangeText
 
 MAX_CLASSES = 10_000  # more distinct labels than this are no classes
 MAX_EXACT = float(1 << 53)  # beyond, neighbouring integers are one double
@@ -64,7 +65,7 @@ class RangeResult:
     run: Run
 
 
-def read_range(task: StoredRange | RangeText, plan: ConvertPlan) -> RangeResult:
+def read_range(task: RangeTask, plan: ConvertPlan) -> RangeResult:
     """Read, parse, key and order one byte range.
 
     Raises:
@@ -77,6 +78,8 @@ def read_range(task: StoredRange | RangeText, plan: ConvertPlan) -> RangeResult:
         labels = _labels(parsed, text, plan)
         _check_float32(parsed, text, plan)
     except PipelineError as error:
+        if isinstance(error, QuoteError) and not task.follows_quotes:
+            raise CutInsideQuotesError from None  # if it was none, the fault will be found again
         error.path = str(plan.files[text.file_index].path)
         raise
     return _ordered(parsed, labels, text, plan)

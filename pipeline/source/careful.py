@@ -1,7 +1,8 @@
 """Owns the careful parser: plain `csv` and `float` semantics, cell by cell, naming the line of every fault.
 
 About thirty times slower than `fast`, it parses only ranges that the fast parser cannot be trusted with, and
-says what is wrong with them. What it accepts is exactly what docs/format.md calls a number.
+says what is wrong with them. It is also the definition of what is read. Faults are told in the order of the
+text, so that the first one does not depend on where the text was cut. Neighbour: `cells` reads single cells.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import csv
 import io
 import math
 import re
+import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,87 +20,28 @@ import pyarrow as pa
 from pipeline.errors import (
     EncodingError,
     FieldCountError,
+    HeaderError,
     InputError,
     MissingValueError,
     NonFiniteError,
-    NotANumberError,
     QuoteError,
 )
+from pipeline.source import cells, quotes
+from pipeline.source.files import count_line_ends
 from pipeline.source.parsed import ParsedRange, Reject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from pipeline.plan import ConvertPlan
     from pipeline.schema import Column
 
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-", "#n/a", "\\n", "-nan", "+nan"})
-INFINITE = frozenset({"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"})
-# Decimal and exponent as C and CSV writers have them: no underscores, no hexadecimal, ASCII digits alone.
-NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-INTEGER = re.compile(r"[+-]?[0-9]+")
 LINE_END = re.compile(rb"\r\n?|\n")  # as `csv` counts lines: a carriage return alone ends one too
-BLANKS = " \t"
-MAX_DIGITS = 19
-MAX_REJECT_TEXT = 1000  # characters of a rejected row that are kept
-MAX_FIELD_CHARACTERS = 16 << 20
+MAX_REJECT_BYTES = 1000  # of a rejected row, in UTF-8, that are kept
 
 Fault = Literal["bad-row", "missing", "nonfinite"]
-
-
-def read_number(cell: str) -> float:
-    """Return the float of `cell`, exactly what `float()` gives; NaN for a missing value.
-
-    Raises:
-        NonFiniteError: written as infinite, or too large for a double.
-        NotANumberError: anything else that is no decimal number.
-    """
-    text = cell.strip(BLANKS)
-    if NUMBER.fullmatch(text):
-        value = float(text)
-        if math.isinf(value):
-            raise NonFiniteError(f"{text} is too large for a double", hint=_NONFINITE_HINT)
-        return value
-    folded = text.casefold()
-    if folded in MISSING:
-        return math.nan
-    if folded in INFINITE:
-        raise NonFiniteError(f"found {text!r}, expected a finite number", hint=_NONFINITE_HINT)
-    raise NotANumberError(f"found {_shown(cell)}, expected a number", hint=_number_hint(text))
-
-
-def read_integer(cell: str) -> int:
-    """Return the integer of `cell`, exact to 64 bits.
-
-    Raises:
-        NotANumberError: not an integer of 64 bits.
-    """
-    text = cell.strip(BLANKS)
-    digits = text.lstrip("+-0")
-    # Python refuses to convert thousands of digits; no 64-bit integer has more than 19.
-    if INTEGER.fullmatch(text) and len(digits) <= MAX_DIGITS:
-        value = int(digits or "0") * (-1 if text[0] == "-" else 1)
-        if -(1 << 63) <= value < 1 << 63:
-            return value
-    raise NotANumberError(
-        f"found {_shown(cell)}, expected a 64-bit integer as in the rows before",
-        hint="drop the column with --drop",
-    )
-
-
-_NONFINITE_HINT = "pass --on-nonfinite drop to set such rows aside"
-
-
-def _number_hint(text: str) -> str:
-    if re.fullmatch(r"[+-]?[0-9]{1,3}(?:[.' ][0-9]{3})*,[0-9]+", text):
-        return "decimal commas are not read; write 1.5, not 1,5"
-    return "pass --on-bad-row skip to set such rows aside"
-
-
-def _shown(cell: str) -> str:
-    return repr(cell if len(cell) <= 60 else cell[:60] + "…")  # noqa: PLR2004  # what fits on one line
 
 
 def parse(text: bytes, plan: ConvertPlan) -> ParsedRange:
@@ -108,8 +51,7 @@ def parse(text: bytes, plan: ConvertPlan) -> ParsedRange:
         InputError: the first fault that the options do not allow to set aside.
     """
     schema, identity = plan.schema, plan.options.identity
-    names = schema.names
-    cells: dict[str, list[Any]] = {column.name: [] for column in schema.used}
+    columns: dict[str, list[Any]] = {column.name: [] for column in schema.used}
     kept: list[int] = []
     rejects: list[Reject] = []
     places = _Places(text)
@@ -125,35 +67,67 @@ def parse(text: bytes, plan: ConvertPlan) -> ParsedRange:
             continue
         index, num_records = num_records, num_records + 1
         try:
-            if len(row) != len(names):
-                raise FieldCountError(
-                    f"expected {len(names)} fields, found {len(row)}",
-                    hint="pass --on-bad-row skip to set such rows aside",
-                )
-            values = [
-                _read_cell(column, cell, allow_missing=identity.on_missing == "mean")
-                for column, cell in zip(schema.columns, row, strict=True)
-            ]
+            values = _read_row(row, plan)
         except InputError as error:
             error.line = line
-            if not skip[_fault(error)]:
+            fault = _fault(error)
+            if not skip[fault]:
+                if fault == "missing":
+                    error.message += _how_many_missing(text, plan)
                 raise
-            rejects.append(_reject(error, index, places.begin_of(line), plan.dialect.delimiter.join(row)))
+            rejects.append(_reject(error, index, places.begin_of(line), row, plan.dialect.delimiter))
             continue
         kept.append(index)
         for column, value in zip(schema.columns, values, strict=True):
             if column.role != "drop":
-                cells[column.name].append(value)
+                columns[column.name].append(value)
     return ParsedRange(
         num_records=num_records,
         kept=None if len(kept) == num_records else np.asarray(kept, np.intp),
-        numbers=_stack([cells[column.name] for column in schema.numbers], len(kept), np.float64),
-        integers=_stack([cells[column.name] for column in schema.integers], len(kept), np.int64),
-        texts=tuple(pa.array(cells[column.name], pa.large_string()) for column in schema.texts),
+        numbers=_stack([columns[column.name] for column in schema.numbers], len(kept), np.float64),
+        integers=_stack([columns[column.name] for column in schema.integers], len(kept), np.int64),
+        texts=tuple(pa.array(columns[column.name], pa.large_string()) for column in schema.texts),
         rejects=tuple(rejects),
         num_blank=num_blank,
-        num_lines=text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n"),
+        num_lines=count_line_ends(text),
     )
+
+
+def _read_row(row: list[str], plan: ConvertPlan) -> list[float | int | str | None]:
+    columns = plan.schema.columns
+    if len(row) != len(columns):
+        raise FieldCountError(f"expected {len(columns)} fields, found {len(row)}", hint=cells.BAD_ROW_HINT)
+    allow_missing = plan.options.identity.on_missing == "mean"
+    try:
+        return [
+            _read_cell(column, cell, allow_missing=allow_missing)
+            for column, cell in zip(columns, row, strict=True)
+        ]
+    except InputError:
+        if tuple(row) == plan.header:
+            raise HeaderError(
+                "the header line stands here again; was the file put together from several?",
+                hint=cells.BAD_ROW_HINT,
+            ) from None
+        raise
+
+
+def _how_many_missing(text: bytes, plan: ConvertPlan) -> str:
+    """Return how many rows of `text` lack a value, as the end of a message."""
+    columns = [(at, c) for at, c in enumerate(plan.schema.columns) if _needs_value(c)]
+    num_rows = num_missing = 0
+    try:
+        for _, row in read_rows(text, plan.dialect.delimiter):
+            if len(row) == len(plan.schema.columns):
+                num_rows += 1
+                num_missing += any(cells.is_missing(row[at].strip(cells.BLANKS)) for at, _ in columns)
+    except InputError:
+        pass  # the fault that is told comes before this one
+    return f"; {num_missing:,} of {num_rows:,} rows in this byte range lack a value"
+
+
+def _needs_value(column: Column) -> bool:
+    return column.role == "label" or (column.role != "drop" and column.reading != "text")
 
 
 class _Places:
@@ -172,15 +146,18 @@ class _Places:
 
 
 def is_blank(row: list[str]) -> bool:
-    """Return whether a row is a blank line rather than a record; there are at least two columns."""
-    return not row or (len(row) == 1 and not row[0].strip(BLANKS))
+    """Return whether a row is a blank line rather than a record; there are at least two columns.
+
+    A line that is nothing but `""` is not: it is a record with one field.
+    """
+    return not row or (len(row) == 1 and row[0] != "" and not row[0].strip(cells.BLANKS))
 
 
 def _stack(columns: list[list[Any]], num_records: int, dtype: type[np.generic]) -> NDArray[Any]:
     return np.array(columns, dtype).reshape(len(columns), num_records)
 
 
-def _reject(error: InputError, index: int, byte_offset: int, text: str) -> Reject:
+def _reject(error: InputError, index: int, byte_offset: int, row: Sequence[str], delimiter: str) -> Reject:
     return Reject(
         record_index=index,
         line=error.line or 1,
@@ -188,8 +165,15 @@ def _reject(error: InputError, index: int, byte_offset: int, text: str) -> Rejec
         column=error.column,
         code=error.code,
         reason=error.message,
-        text=text[:MAX_REJECT_TEXT],
+        text=_as_text(row, delimiter).encode()[:MAX_REJECT_BYTES].decode(errors="ignore"),
     )
+
+
+def _as_text(row: Sequence[str], delimiter: str) -> str:
+    """Return a row as a line of CSV that reads back as the same cells."""
+    line = io.StringIO(newline="")
+    csv.writer(line, delimiter=delimiter, lineterminator="").writerow(row)
+    return line.getvalue()
 
 
 def _fault(error: InputError) -> Fault:
@@ -205,12 +189,12 @@ def _read_cell(column: Column, cell: str, *, allow_missing: bool) -> float | int
         if column.reading == "text":
             return _checked_text(column, cell)
         if column.reading == "integer":
-            return read_integer(cell)
-        value = read_number(cell)
+            return cells.read_integer(cell)
+        value = cells.read_number(cell)
         if math.isnan(value) and not (allow_missing and column.role in {"feature", "keep"}):
             raise MissingValueError(
-                f"no value: found {_shown(cell)}, expected a number",
-                hint="pass --on-missing drop to set such rows aside, or --on-missing mean to fill them",
+                f"no value: found {cells.shortened(cell)!r}, expected a number",
+                hint=f"{cells.MISSING_HINT}, or --on-missing mean to fill them",
             )
     except InputError as error:
         error.column = column.name
@@ -219,35 +203,68 @@ def _read_cell(column: Column, cell: str, *, allow_missing: bool) -> float | int
 
 
 def _checked_text(column: Column, cell: str) -> str:
-    if column.role == "label" and cell.strip(BLANKS).casefold() in MISSING:
-        raise MissingValueError("no label", hint="pass --on-missing drop to set such rows aside")
-    return cell.strip(BLANKS) if column.role == "label" else cell
+    if column.role != "label":
+        return cell
+    text = cell.strip(cells.BLANKS)
+    if cells.is_missing(text):
+        raise MissingValueError(f"no label: found {cells.shortened(cell)!r}", hint=cells.MISSING_HINT)
+    return text
 
 
 def read_rows(text: bytes, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, cells) of every row of `text`, blank ones as []; the line is where the row begins.
 
     Raises:
-        EncodingError: not UTF-8, or NUL bytes.
-        QuoteError: an unclosed quote, or text after a closing one.
+        EncodingError: not UTF-8, or NUL bytes; raised behind the rows before that line.
+        QuoteError: an unclosed quote, or text after a closing one; raised behind the rows before it.
     """
-    csv.field_size_limit(MAX_FIELD_CHARACTERS)
-    try:
-        decoded = text.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise EncodingError(
-            f"byte 0x{text[error.start]:02x} is not UTF-8",
-            line=text.count(b"\n", 0, error.start) + 1,
-            hint="convert it: iconv -f LATIN1 -t UTF-8",
-        ) from None
-    if "\0" in decoded:
-        line = decoded.count("\n", 0, decoded.index("\0")) + 1
-        raise EncodingError("a NUL byte: this is not text", line=line)
-    rows = csv.reader(io.StringIO(decoded, newline=""), delimiter=delimiter, strict=True)
+    csv.field_size_limit(sys.maxsize)  # the text is in memory already, and bounded by whoever cut it
+    readable, unreadable = _decoded(text)
+    rows = csv.reader(io.StringIO(readable, newline=""), delimiter=delimiter, strict=True)
     line = 1
     try:
         for row in rows:
             yield line, row
             line = rows.line_num + 1
     except csv.Error as error:
-        raise QuoteError(f"in the row that begins here: {error}", line=line) from None
+        if unreadable is None or not _is_unclosed(error):
+            raise _quote_error(error, line, text, delimiter) from None
+    if unreadable is not None:
+        raise unreadable
+
+
+def _decoded(text: bytes) -> tuple[str, EncodingError | None]:
+    """Return the text before the first line with a byte that is no text, and what is wrong with that byte."""
+    at = text.find(b"\0")
+    try:
+        decoded = text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        at = error.start if at < 0 else min(at, error.start)
+    if at < 0:
+        return decoded, None
+    message, hint = "a NUL byte: this is not text", "was the file written by a run that was killed?"
+    if text[at]:
+        message, hint = f"byte 0x{text[at]:02x} is not UTF-8", "convert it: iconv -f LATIN1 -t UTF-8"
+    begin = 1 + max(text.rfind(b"\n", 0, at), text.rfind(b"\r", 0, at))
+    fault = EncodingError(message, line=count_line_ends(text, 0, at) + 1, hint=hint)
+    return text[:begin].decode("utf-8"), fault
+
+
+def _is_unclosed(error: csv.Error) -> bool:
+    """Whether `csv` came to the end of the text within quotes."""
+    return "unexpected end" in str(error)
+
+
+def _quote_error(error: csv.Error, line: int, text: bytes, delimiter: str) -> QuoteError:
+    at = quotes.unclosed(text, delimiter)
+    if at is not None and _is_unclosed(error):
+        return QuoteError(
+            "a quote is opened here and never closed",
+            line=count_line_ends(text, 0, at) + 1,
+            hint="close it, or double a quote that belongs to the text and quote the whole cell",
+        )
+    return QuoteError(
+        f"in the row that begins here, a closing quote is followed by more text: {error}",
+        line=line,
+        hint="double a quote that belongs to the text",
+    )

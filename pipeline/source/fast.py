@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from pipeline.source import careful
+from pipeline.source import careful, cells
 from pipeline.source.files import BYTE_ORDER_MARK
 from pipeline.source.parsed import ParsedRange
 
@@ -41,7 +41,8 @@ def try_parse(text: bytes, plan: ConvertPlan) -> ParsedRange | None:
     """Return the records of one range, or None where any check raises a doubt."""
     if text.startswith(BYTE_ORDER_MARK):
         return None  # Polars would drop it in silence, in the middle of a file
-    if _has_odd_bytes(text, plan.schema):
+    has_quotes = b'"' in text
+    if _has_odd_bytes(text, plan.schema, has_quotes=has_quotes):
         return None
     try:
         frame = pl.read_csv(
@@ -58,30 +59,40 @@ def try_parse(text: bytes, plan: ConvertPlan) -> ParsedRange | None:
     # Polars makes a row of every line end outside quotes, of nulls where the line is blank: without quotes
     # its height is the number of lines, and counting them in the text is only needed where there are quotes.
     ends_open = not text.endswith(b"\n")
-    if b'"' in text and frame.height != text.count(b"\n") + ends_open:
+    if has_quotes and (frame.height != text.count(b"\n") + ends_open or _holds_quotes(frame)):
         return None
-    if _may_be_short(frame, text, plan.dialect.delimiter):
+    if _may_be_short(frame, text, plan.dialect.delimiter, has_quotes=has_quotes):
         return None
     return _checked(frame, plan.schema, num_lines=frame.height - ends_open)
 
 
-def _has_odd_bytes(text: bytes, schema: Schema) -> bool:
+def _has_odd_bytes(text: bytes, schema: Schema, *, has_quotes: bool) -> bool:
     """Whether text columns may hold a NUL byte, or a carriage return that ends a row for `csv` alone."""
     if not schema.texts and all(column.role != "drop" for column in schema.columns):
         return False  # no number is read from either
-    if b'"' in text and text.count(b'"') % 2:
+    if has_quotes and text.count(b'"') % 2:
         return True
     return b"\0" in text or (b"\r" in text and text.count(b"\r") != text.count(b"\r\n"))
 
 
-def _may_be_short(frame: pl.DataFrame, text: bytes, delimiter: str) -> bool:
+def _holds_quotes(frame: pl.DataFrame) -> bool:
+    """Whether a cell holds a quote, in a dropped column too: it was doubled, or stood where none may.
+
+    `csv` decides. Where no cell does, quotes open and close fields in turn and nothing else: an even number of
+    them proves that the text ends outside of quotes.
+    """
+    texts = (series for series in frame if series.dtype == pl.String())
+    return any(series.str.contains('"', literal=True).any() for series in texts)
+
+
+def _may_be_short(frame: pl.DataFrame, text: bytes, delimiter: str, *, has_quotes: bool) -> bool:
     """Whether a row may lack its last fields: where those are text, Polars fills them with empty texts."""
     last = frame.to_series(frame.width - 1)
     if last.dtype != pl.String() or not (last == "").any():
         return False
     characters = np.frombuffer(text, np.uint8)
     delimiters: NDArray[np.bool_] = characters == ord(delimiter)
-    if b'"' in text:
+    if has_quotes:
         delimiters &= ~np.logical_xor.accumulate(characters == ord('"'))
     return int(np.count_nonzero(delimiters)) != frame.height * (frame.width - 1)
 
@@ -101,9 +112,6 @@ def _checked(frame: pl.DataFrame, schema: Schema, *, num_lines: int) -> ParsedRa
         return None
     integers = _stack(frame, schema.integers)
     texts = [frame[column.name] for column in schema.texts]
-    # A quote that survives in a cell was doubled, or stood where none may: `csv` decides.
-    if any(series.str.contains('"', literal=True).any() for series in texts):
-        return None
     if schema.label.reading == "text" and _odd_labels(frame[schema.label.name]):
         return None
     return ParsedRange(
@@ -119,7 +127,7 @@ def _checked(frame: pl.DataFrame, schema: Schema, *, num_lines: int) -> ParsedRa
 def _odd_labels(labels: pl.Series) -> bool:
     """Whether any label is missing or padded with blanks."""
     distinct = labels.unique().to_list()
-    return any(value != value.strip() or value.casefold() in careful.MISSING for value in distinct)
+    return any(value != value.strip() or cells.is_missing(value) for value in distinct)
 
 
 def _stack(frame: pl.DataFrame, columns: Sequence[Column]) -> NDArray[Any]:

@@ -5,20 +5,12 @@ Contents decide what a file is, never its name. Neighbours: `ranges` asks for te
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
-import zlib
+import stat
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from pipeline.errors import (
-    AccessError,
-    CompressionError,
-    EmptySourceError,
-    EncodingError,
-    SourceNotFoundError,
-)
+from pipeline.errors import AccessError, EmptySourceError, SourceNotFoundError, nearest
+from pipeline.source.decompress import MAGIC, MAGIC_BYTES, Decompressed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,25 +18,7 @@ if TYPE_CHECKING:
 
     from pipeline.plan import Compression
 
-COMPRESSED: tuple[tuple[bytes, Compression], ...] = (
-    (b"\x1f\x8b", "gzip"),
-    (b"\x28\xb5\x2f\xfd", "zstd"),
-    (b"BZh", "bzip2"),
-    (b"\xfd7zXZ\x00", "xz"),
-)
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-# What people hand over by mistake, by the first bytes of the file.
-FOREIGN = (
-    (b"PAR1", "a Parquet file", "a CSV is wanted; Parquet needs no conversion of text"),
-    (b"PK\x03\x04", "a zip archive or a spreadsheet", "unpack it, or save the sheet as CSV"),
-    (b"ARROW1", "an Arrow file", "a CSV is wanted"),
-    (b"version https://git-lfs", "a git-lfs pointer", "fetch the real file: git lfs pull"),
-    (b"<!DOCTYPE", "an HTML page", "the download gave a web page in place of the file"),
-    (b"<html", "an HTML page", "the download gave a web page in place of the file"),
-    (b"\xff\xfe", "UTF-16 text", "convert it: iconv -f UTF-16 -t UTF-8"),
-    (b"\xfe\xff", "UTF-16 text", "convert it: iconv -f UTF-16 -t UTF-8"),
-)
 
 
 class Text(Protocol):
@@ -58,34 +32,32 @@ def recognise(path: Path) -> Compression:
     """Return how the file is compressed, by its first bytes.
 
     Raises:
-        SourceNotFoundError: there is no such file, or it is a directory.
+        SourceNotFoundError: there is no such file, or it is a directory, a pipe or a device.
         AccessError: it may not be read.
         EmptySourceError: it has no bytes.
-        EncodingError: it is something else than text.
     """
     try:
-        with path.open("rb") as file:
-            head = file.read(32)
-    except FileNotFoundError:
+        mode = path.stat().st_mode
+        # Opening a pipe would wait for whoever writes to it.
+        head = _head(path) if stat.S_ISREG(mode) else b""
+    except (FileNotFoundError, NotADirectoryError):
         raise SourceNotFoundError("no such file", path=str(path), hint=_neighbours(path)) from None
-    except IsADirectoryError:
-        raise SourceNotFoundError("is a directory, expected a CSV file", path=str(path)) from None
     except PermissionError:
         raise AccessError("permission denied", path=str(path), hint=f"chmod u+r {path}") from None
+    if not stat.S_ISREG(mode):
+        kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
+        raise SourceNotFoundError(f"is {kind}, expected a CSV file", path=str(path))
     if not head:
         raise EmptySourceError("the file is empty: no header line", path=str(path))
-    for magic, compression in COMPRESSED:
-        if head.startswith(magic):
-            return compression
-    for magic, name, hint in FOREIGN:
-        if head.startswith(magic):
-            raise EncodingError(f"looks like {name}", path=str(path), hint=hint)
-    return "none"
+    return next((name for name, magic in MAGIC.items() if magic.match(head)), "none")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAGIC_BYTES)
 
 
 def _neighbours(path: Path) -> str:
-    from pipeline.errors import nearest  # noqa: PLC0415  # only for the message
-
     try:
         return nearest(path.name, [entry.name for entry in path.parent.iterdir()])
     except OSError:
@@ -99,41 +71,7 @@ def open_text(path: Path, compression: Compression) -> Iterator[Text]:
     Its `read` raises CompressionError where compressed data are damaged or cut.
     """
     with path.open("rb") as stored:
-        yield stored if compression == "none" else _Decompressed(stored, path, compression)
-
-
-class _Decompressed:
-    """The text of a compressed file; all members or frames of it, one after the other."""
-
-    def __init__(self, stored: BinaryIO, path: Path, compression: Compression) -> None:
-        self._path = path
-        self._compression = compression
-        self._text: Text
-        if compression == "gzip":
-            self._text = gzip.GzipFile(fileobj=stored)
-        elif compression == "bzip2":
-            self._text = bz2.BZ2File(stored)
-        elif compression == "xz":
-            self._text = lzma.LZMAFile(stored)  # noqa: SIM115  # `stored` is closed by `open_text`
-        else:
-            import pyarrow as pa  # noqa: PLC0415  # Python has no zstd before 3.14; loaded for it alone
-
-            self._text = pa.CompressedInputStream(pa.PythonFile(stored, "r"), "zstd")
-
-    def read(self, size: int) -> bytes:
-        """Return up to `size` further bytes, none at the end.
-
-        Raises:
-            CompressionError: the data are damaged or cut.
-        """
-        try:
-            return self._text.read(size)
-        except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-            raise CompressionError(
-                f"damaged {self._compression} data: {error}",
-                path=str(self._path),
-                hint="fetch the file again; its maker's own tool can test it",
-            ) from None
+        yield stored if compression == "none" else Decompressed(stored, str(path), compression)
 
 
 def read_exactly(text: Text, num_bytes: int) -> bytes:
@@ -145,11 +83,20 @@ def read_exactly(text: Text, num_bytes: int) -> bytes:
     return b"".join(parts)
 
 
+def count_line_ends(text: bytes, begin: int = 0, end: int | None = None) -> int:
+    r"""Return the number of line ends in `text[begin:end]`, as `csv` counts: LF, CRLF, and CR alone.
+
+    >>> count_line_ends(b"a\nb\r\nc\rd")
+    3
+    """
+    end = len(text) if end is None else end
+    num_alone = text.count(b"\r", begin, end)
+    if num_alone:
+        num_alone -= text.count(b"\r\n", begin, end)
+    return text.count(b"\n", begin, end) + num_alone
+
+
 def count_lines(path: Path, compression: Compression, end: int) -> int:
-    """Return the number of line ends in the first `end` bytes of the text; reads them all."""
-    num_lines = 0
+    """Return the number of line ends in the first `end` bytes of the text, its header; they are read."""
     with open_text(path, compression) as text:
-        while end > 0 and (part := text.read(min(end, 1 << 20))):
-            num_lines += part.count(b"\n")
-            end -= len(part)
-    return num_lines
+        return count_line_ends(read_exactly(text, end))

@@ -11,15 +11,17 @@ text is cut as it streams by. Both give the same ranges of the same text.
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import xxhash
 
-from pipeline.errors import LineTooLongError
+from pipeline.errors import InputError, LineTooLongError, QuoteError
 from pipeline.plan import ByteRange
-from pipeline.source.files import open_text, read_exactly
+from pipeline.source.files import count_line_ends, open_text, read_exactly
+from pipeline.source.quotes import find_cut, last_cut, unclosed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +30,25 @@ if TYPE_CHECKING:
 
 MAX_RECORD_BYTES = 16 << 20  # 20,000 columns of 25 bytes need 0.5 MB; a 10 MB text cell still passes
 LOOK_AHEAD_BYTES = 4 << 10  # one small read finds the end of most records
+
+
+class RangeTask(Protocol):
+    """What a worker is handed: a byte range whose text can be had."""
+
+    @property
+    def file_index(self) -> int:
+        """The index of the source file."""
+
+    @property
+    def range_index(self) -> int:
+        """The index of the range within its file."""
+
+    @property
+    def follows_quotes(self) -> bool:
+        """Whether quotes were followed when it was cut: if not, a fault of quotes may be one of the cut."""
+
+    def load(self) -> RangeText:
+        """Return the text, or raise what is wrong with it."""
 
 
 class CutInsideQuotesError(Exception):
@@ -46,6 +67,11 @@ class RangeText:
     begin: int
     text: bytes
 
+    @property
+    def follows_quotes(self) -> bool:
+        """Yes, if it is a task: then it was cut as it streamed by."""
+        return True
+
     def load(self) -> RangeText:
         """Return itself: the text is here already."""
         return self
@@ -54,6 +80,24 @@ class RangeText:
     def digest(self) -> bytes:
         """The XXH3-128 of the text, big-endian."""
         return xxhash.xxh3_128_digest(self.text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableRange:
+    """A byte range whose text cannot be had: a task like others, so that faults before it are told first."""
+
+    file_index: int
+    range_index: int
+    error: InputError
+
+    @property
+    def follows_quotes(self) -> bool:
+        """Yes: only text that streams by cannot be cut."""
+        return True
+
+    def load(self) -> RangeText:
+        """Raise what is wrong; its line counts from the beginning of the range."""
+        raise self.error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,21 +117,26 @@ class StoredRange:
         """The index of the range within its file."""
         return self.byte_range.range_index
 
+    @property
+    def follows_quotes(self) -> bool:
+        """No: it is cut at any line end."""
+        return False
+
     def load(self) -> RangeText:
         """Read and cut the range; any thread may do so.
 
         Raises:
             CutInsideQuotesError: the range holds an odd number of quotes. If every range holds an even
-                number, then by induction every cut is outside quotes.
-            LineTooLongError: no record border within `MAX_RECORD_BYTES`.
+                number, and no quote but those around fields, then by induction every cut is outside quotes.
+            LineTooLongError: no line end within `MAX_RECORD_BYTES`.
         """
         cell = self.byte_range
         descriptor = os.open(self.source.path, os.O_RDONLY)
         try:
             begin = self.source.text_offset
             if cell.range_index > 0:
-                begin = max(begin, self._next_record(descriptor, cell.begin))
-            end = max(begin, self._next_record(descriptor, cell.end))
+                begin = max(begin, self._next_record(descriptor, cell.begin, counted_from=cell.begin))
+            end = max(begin, self._next_record(descriptor, cell.end, counted_from=begin))
             # The borders are found first, by two small reads, so that the text is read but never copied.
             text = _read_at(descriptor, begin, end - begin)
         finally:
@@ -96,7 +145,7 @@ class StoredRange:
             raise CutInsideQuotesError
         return RangeText(file_index=cell.file_index, range_index=cell.range_index, begin=begin, text=text)
 
-    def _next_record(self, descriptor: int, at: int) -> int:
+    def _next_record(self, descriptor: int, at: int, *, counted_from: int) -> int:
         """Return the offset of the first record border at or after `at`, or the size of the file."""
         # The byte before `at` tells whether a record begins just there.
         offset = at - 1
@@ -109,7 +158,9 @@ class StoredRange:
                 return offset + found + 1
             offset += len(window)
             if offset - at > MAX_RECORD_BYTES:
-                raise _too_long(self.source, at)
+                before = _read_at(descriptor, counted_from, max(at - counted_from, 0))
+                begun = counted_from + before.rfind(b"\n") + 1
+                raise _too_long(self.source, begun, line=count_line_ends(before) + 1)
         return self.source.num_bytes
 
 
@@ -134,58 +185,62 @@ def stored_ranges(source: SourceFile, file_index: int, range_bytes: int) -> Iter
         yield StoredRange(source=source, byte_range=cell)
 
 
-def streamed_ranges(source: SourceFile, file_index: int, range_bytes: int) -> Iterator[RangeText]:
+def streamed_ranges(
+    source: SourceFile, file_index: int, range_bytes: int, *, delimiter: str
+) -> Iterator[RangeText | UnreadableRange]:
     """Yield the ranges of a file in order, reading it once from beginning to end.
 
-    Quotes are followed from the first byte on, so that a line end inside a quoted field is never a cut.
-
-    Raises:
-        LineTooLongError: no record border within `MAX_RECORD_BYTES`.
+    Quotes are followed from the first byte on, so that a line end inside a quoted field is never a cut. Where
+    the text cannot be read, or not be cut, the last range yielded tells so when it is loaded.
     """
+    range_index = 0
+    try:
+        for found in _cut(source, file_index, range_bytes, delimiter):
+            yield found
+            range_index = found.range_index + 1
+    except InputError as error:
+        yield UnreadableRange(file_index=file_index, range_index=range_index, error=error)
+
+
+def _cut(source: SourceFile, file_index: int, range_bytes: int, delimiter: str) -> Iterator[RangeText]:
     with open_text(source.path, source.compression) as text:
         begin = len(read_exactly(text, source.text_offset))
         held = b""
-        range_index = 0
-        while True:
+        for range_index in itertools.count():
             end = (range_index + 1) * range_bytes
             held += read_exactly(text, end - begin - len(held) + LOOK_AHEAD_BYTES)
-            cut = find_cut(held, end - begin)
-            while cut is None and (more := read_exactly(text, range_bytes)):
+            cut = find_cut(held, end - begin, delimiter)
+            while cut is None and (more := read_exactly(text, max(range_bytes, LOOK_AHEAD_BYTES))):
                 held += more
-                if len(held) - (end - begin) > MAX_RECORD_BYTES:
-                    raise _too_long(source, begin)
-                cut = find_cut(held, end - begin)
+                cut = find_cut(held, end - begin, delimiter)
+                if cut is None and len(held) - (end - begin) > MAX_RECORD_BYTES:
+                    raise _endless_record(source, begin, held, end - begin, delimiter)
             if cut is None:
                 cut = len(held)
             yield RangeText(file_index=file_index, range_index=range_index, begin=begin, text=held[:cut])
-            held, begin, range_index = held[cut:], begin + cut, range_index + 1
+            held, begin = held[cut:], begin + cut
             if not held and not (held := text.read(1)):
                 return
 
 
-def find_cut(text: bytes, at: int) -> int | None:
-    r"""Return where the first record at or after `at` begins; `text` begins with a record.
-
-    None if the text ends before that. A doubled quote inside a quoted field counts twice, as it should.
-
-    >>> find_cut(b'1,"x\n2,y"\n3,z\n', 3)
-    10
-    """
-    if at <= 0:
-        return 0
-    found, counted, num_quotes = text.find(b"\n", at - 1), 0, 0
-    while found >= 0:
-        num_quotes += text.count(b'"', counted, found)
-        if num_quotes % 2 == 0:
-            return found + 1
-        counted = found
-        found = text.find(b"\n", found + 1)
-    return None
-
-
-def _too_long(source: SourceFile, offset: int) -> LineTooLongError:
-    return LineTooLongError(
-        f"no end of record within {MAX_RECORD_BYTES} bytes after byte {offset}",
+def _endless_record(source: SourceFile, begin: int, held: bytes, at: int, delimiter: str) -> InputError:
+    """Return what is wrong with `held`, the text from offset `begin` on: no record ends soon after `at`."""
+    opened = unclosed(held, delimiter)
+    if opened is None:
+        begun = last_cut(held[: max(at, 0)], delimiter)
+        return _too_long(source, begin + begun, line=count_line_ends(held, 0, begun) + 1)
+    return QuoteError(
+        f"a quote is opened here and not closed within {MAX_RECORD_BYTES} bytes",
         path=str(source.path),
-        hint="is this a CSV, and are its quotes closed?",
+        line=count_line_ends(held, 0, opened) + 1,
+        hint="close it, or double a quote that belongs to the text and quote the whole cell",
+    )
+
+
+def _too_long(source: SourceFile, offset: int, *, line: int) -> LineTooLongError:
+    return LineTooLongError(
+        f"no end of line within {MAX_RECORD_BYTES} bytes after byte {offset}",
+        path=str(source.path),
+        line=line,
+        hint="is this a CSV? A record may have no more than that",
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline import manifest
-from pipeline.source import careful
+from pipeline.source import cells
 from support.documents import document, fenced, run_script
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def test_every_key_of_the_manifest_is_described() -> None:
 
 def test_numbers_are_described_as_they_are_read() -> None:
     """The pattern of a number on the page is that of the careful parser, group for group."""
-    assert f"`{careful.NUMBER.pattern.replace('(?:', '(')}`" in PAGE
+    assert f"`{cells.NUMBER.pattern.replace('(?:', '(')}`" in PAGE
 
 
 def test_every_missing_value_is_listed() -> None:
@@ -77,4 +77,4 @@ def test_every_missing_value_is_listed() -> None:
     sentence = re.search(r"\*\*missing\*\* if.*?An error", PAGE, re.DOTALL)
     assert sentence is not None
     listed = {word.casefold() for word in re.findall(r"`([^`]+)`", sentence[0])}
-    assert listed | {""} == careful.MISSING
+    assert listed | {""} == cells.MISSING

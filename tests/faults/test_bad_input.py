@@ -162,7 +162,7 @@ def assert_refused(outcome: Outcome, code: str, wording: str, *, hint: str = "",
         pytest.param(GOOD + '0,"1"5,1\n', (), "E111", "raw.csv:22: ", "", id="stray quote"),
         pytest.param(GOOD.replace("7.5", "7,5", 1), (), "E102", "raw.csv:9: ", "", id="decimal comma"),
         pytest.param(
-            GOOD + GOOD, (), "E103", "raw.csv:22: column 'label': found 'label'", "", id="header again"
+            GOOD + GOOD, (), "E107", "raw.csv:22: the header line stands here again", "", id="header again"
         ),
     ],
 )
@@ -242,7 +242,7 @@ FAR = 36_000  # rows of 30 bytes: the fault lies beyond the first mebibyte, whic
         ("0,inf,1", "E105", "column 'mass': found 'inf'"),
         ("0.5,1,1", "E110", "column 'label': found 0.5"),
         ("  \n\n0.5,1,1", "E110", "column 'label': found 0.5"),
-        ('0,"1,1', "E111", "in the row that begins here"),
+        ('0,"1,1', "E111", "a quote is opened here and never closed"),
     ],
 )
 def test_a_late_fault_has_its_absolute_line(

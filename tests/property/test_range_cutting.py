@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,10 +14,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.plan import SourceFile
+from pipeline.source.quotes import find_cut
 from pipeline.source.ranges import (
     CutInsideQuotesError,
     RangeText,
-    find_cut,
     stored_ranges,
     streamed_ranges,
 )
@@ -66,7 +67,7 @@ def test_cuts_are_where_the_csv_module_ends_its_rows(name: str) -> None:
     starts = record_starts(text)
     for at in range(len(text) + 1):
         expected = next(start for start in starts if start >= at)
-        found = find_cut(text.encode(), at)
+        found = find_cut(text.encode(), at, ",")
         # Without a final line end there is no cut to find at the end of the text.
         assert (len(text) if found is None else found) == expected
 
@@ -85,7 +86,7 @@ def source_of(path: Path, *, text_offset: int = 0) -> SourceFile:
 
 def loaded(source: SourceFile, range_bytes: int, *, streamed: bool) -> list[RangeText]:
     """Return all ranges that hold text."""
-    cut = streamed_ranges if streamed else stored_ranges
+    cut = partial(streamed_ranges, delimiter=",") if streamed else stored_ranges
     ranges = [task.load() for task in cut(source, 0, range_bytes)]
     return [found for found in ranges if found.text]
 

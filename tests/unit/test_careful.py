@@ -19,146 +19,16 @@ from pipeline.errors import (
     NotANumberError,
     QuoteError,
 )
-from pipeline.source.careful import parse, read_integer, read_number, read_rows
-from support.datasets import make_options, same_value
+from pipeline.source.careful import parse, read_rows
+from support.datasets import make_options
 from support.oracle import csv_rows
-from support.texts import finite_floats, text_cells, written
+from support.texts import text_cells, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.plan import ConvertPlan
     from pipeline.source.parsed import ParsedRange
-
-
-@pytest.mark.parametrize(
-    "cell",
-    [
-        "0",
-        "+1.5",
-        "-.5",
-        "5.",
-        "1E5",
-        "1e-5",
-        " 2.5",
-        "2.5\t",
-        "-0.0",
-        "007",
-        "1e-320",
-        "4.9e-3249007199254740993",
-        "0." + "0" * 400 + "1",
-        "1.000000000000000000e+00",
-        "123456789012345678901234567890",
-    ],
-)
-def test_numbers_are_what_float_gives(cell: str) -> None:
-    """Every way in which CSV writers write a number is read as `float` reads it."""
-    assert same_value(read_number(cell), float(cell))
-
-
-@given(value=finite_floats(largest=1.7e308))
-def test_every_double_reads_back(value: float) -> None:
-    """A double written with 17 digits is read as that double."""
-    assert same_value(read_number(repr(value)), value)
-    assert same_value(read_number(f"{value:.18e}"), value)
-
-
-@pytest.mark.parametrize(
-    "cell",
-    ["", " ", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?", "-", "#N/A", "\\N", "-nan", " na "],
-)
-def test_missing_values_are_known(cell: str) -> None:
-    """What readers and writers put in place of a value is NaN, however it is written."""
-    assert math.isnan(read_number(cell))
-
-
-@pytest.mark.parametrize(
-    ("cell", "wording"),
-    [
-        ("inf", "found 'inf'"),
-        ("-Infinity", "found '-Infinity'"),
-        ("+INF", r"found '\+INF'"),
-        ("1e400", "1e400 is too large"),
-        ("-" + "9" * 400, "too large"),
-    ],
-)
-def test_infinite_and_too_large_are_told_apart(cell: str, wording: str) -> None:
-    """An infinity that was written, and a number too large for a double, are two different faults."""
-    with pytest.raises(NonFiniteError, match=wording):
-        read_number(cell)
-
-
-@pytest.mark.parametrize(
-    "cell",
-    [
-        "word",
-        "0x1p3",
-        "1_000",
-        "1.0D+02",
-        "\N{FULLWIDTH DIGIT ONE}",
-        "\u00a01",
-        "true",
-        "1,5",
-        "1 000",
-        "1e",
-        "e5",
-        ".",
-        "+",
-        "--1",
-        "1.5.2",
-        "1f",
-        "٣",
-        "1\n",
-        "\r1",
-        "1e5.5",
-        "infinit",
-        "nanx",
-        "0b1",
-        "1e+",
-        "½",
-    ],
-)
-def test_what_is_no_number_is_refused(cell: str) -> None:
-    """Hexadecimal, underscores, Fortran exponents, foreign digits, hard blanks: none of these is a number."""
-    with pytest.raises(NotANumberError, match="expected a number"):
-        read_number(cell)
-
-
-def test_decimal_commas_have_their_own_hint() -> None:
-    """Where the cell looks like a number with a decimal comma, the hint says so."""
-    for cell in ("1,5", "1.234,5", "-3'000,25"):
-        with pytest.raises(NotANumberError) as caught:
-            read_number(cell)
-        assert "decimal commas" in caught.value.hint
-
-
-@pytest.mark.parametrize("number", [0, -1, 2**53 + 1, 2**63 - 1, -(2**63)])
-def test_integers_are_exact(number: int) -> None:
-    """Integers keep all 64 bits."""
-    assert read_integer(str(number)) == number
-    assert read_integer(f" {number}") == number
-    assert read_integer(f"{'-' if number < 0 else '+'}{abs(number):05000d}") == number
-
-
-@pytest.mark.parametrize(
-    "cell",
-    [
-        "2.0",
-        "",
-        "-",
-        "9223372036854775808",
-        "-9223372036854775809",
-        "9" * 5000,
-        "1e3",
-        "x",
-        "1_0",
-        "\N{FULLWIDTH DIGIT ONE}",
-    ],
-)
-def test_what_is_no_integer_is_refused(cell: str) -> None:
-    """A fraction, a blank or 65 bits in a column of integers is an error, not a rounded number."""
-    with pytest.raises(NotANumberError, match="64-bit integer"):
-        read_integer(cell)
 
 
 @given(rows=st.lists(st.lists(text_cells(), min_size=2, max_size=4), max_size=8), crlf=st.booleans())

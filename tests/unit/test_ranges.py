@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,7 @@ import xxhash
 from pipeline.errors import CompressionError, LineTooLongError
 from pipeline.plan import SourceFile
 from pipeline.source import ranges
-from pipeline.source.ranges import CutInsideQuotesError, find_cut, stored_ranges, streamed_ranges
+from pipeline.source.ranges import CutInsideQuotesError, stored_ranges, streamed_ranges
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,22 +68,8 @@ def test_a_cut_inside_quotes_is_an_error_of_the_cell_before(tmp_path: Path) -> N
     path.write_bytes(b'label,a\n0,"x\n\n\n\n\n\ny"\n1,z\n')
     with pytest.raises(CutInsideQuotesError):
         [task.load() for task in stored_ranges(source_of(path), 0, 12)]
-    texts = [found.text for found in streamed_ranges(source_of(path), 0, 12)]
+    texts = [task.load().text for task in streamed_ranges(source_of(path), 0, 12, delimiter=",")]
     assert [text for text in texts if text] == [b'0,"x\n\n\n\n\n\ny"\n', b"1,z\n"]
-
-
-@pytest.mark.parametrize(
-    ("at", "cut"), [(0, 0), (-5, 0), (1, 10), (3, 10), (9, 10), (10, 10), (11, 14), (14, 14), (15, None)]
-)
-def test_cuts_move_forward_to_a_line_end_outside_quotes(at: int, cut: int | None) -> None:
-    """A border is a cut itself; within quotes there is none; behind the text there is none."""
-    assert find_cut(b'1,"x\n2,y"\n3,z\n', at) == cut
-
-
-def test_a_text_without_final_line_end_has_no_last_cut() -> None:
-    """Where the text ends open, its end is for the caller to take."""
-    assert find_cut(b"1,2\n3,4", 5) is None
-    assert find_cut(b"", 1) is None
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -94,10 +81,12 @@ def test_a_line_without_end_is_an_error(
     path = tmp_path / ("a.csv.gz" if packed else "a.csv")
     data = b"label,a\n0,1\n1," + b"9" * 3_000_000
     path.write_bytes(gzip.compress(data) if packed else data)
-    cut = streamed_ranges if packed else stored_ranges
+    cut = partial(streamed_ranges, delimiter=",") if packed else stored_ranges
     with pytest.raises(LineTooLongError, match="200000 bytes") as caught:
         [task.load() for task in cut(source_of(path), 0, 1000)]
     assert caught.value.path == str(path)
+    # Lines count from the beginning of the range: "0,1" and the endless line, or the header before them.
+    assert caught.value.line == 2
 
 
 @pytest.mark.parametrize("num_members", [1, 3])
@@ -105,7 +94,7 @@ def test_gzip_of_several_members_is_one_text(tmp_path: Path, num_members: int) -
     """Concatenated gzip files are read to the last one."""
     path = tmp_path / "a.csv.gz"
     path.write_bytes(gzip.compress(TEXT) + gzip.compress(TEXT[8:]) * (num_members - 1))
-    found = b"".join(part.text for part in streamed_ranges(source_of(path), 0, 10))
+    found = b"".join(task.load().text for task in streamed_ranges(source_of(path), 0, 10, delimiter=","))
     assert found == TEXT[8:] * num_members
 
 
@@ -122,5 +111,5 @@ def test_damaged_gzip_is_an_error(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "a.csv.gz"
     path.write_bytes(packed)
     with pytest.raises(CompressionError, match="damaged gzip data") as caught:
-        list(streamed_ranges(source_of(path), 0, 100))
+        [task.load() for task in streamed_ranges(source_of(path), 0, 100, delimiter=",")]
     assert caught.value.path == str(path)
