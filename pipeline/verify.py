@@ -17,7 +17,7 @@ from pipeline import manifest as manifests
 from pipeline import moments as moments_of
 from pipeline.engine.local import map_tasks
 from pipeline.errors import ShardError
-from pipeline.loader.check import shard_fault
+from pipeline.loader.check import check_shard
 from pipeline.loader.read_parquet import read_parquet
 from pipeline.loader.read_tfrecord import read_tfrecord
 from pipeline.loader.reader import columns_of
@@ -103,7 +103,8 @@ def _check_shard(shards: Path, split: str, entry: ShardEntry, manifest: Manifest
     fault = None
     try:
         # The checksum first: what the footer of a damaged file says is worth little.
-        _expect(_checksum_fault(path, entry) or shard_fault(path, entry, manifest), path)
+        _expect(_checksum_fault(path, entry), path)
+        check_shard(path, entry, manifest)
         for rows in _batches(path, entry, manifest):
             part = moments_of.of_batch(np.ascontiguousarray(rows.features.T, dtype=np.float64))
             moments = moments_of.merge(moments, part)

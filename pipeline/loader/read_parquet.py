@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import ShardError
+from pipeline.loader.parquet_footer import DAMAGE, TYPES, damaged, footer_of
 from pipeline.loader.rows import REMAKE
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.loader.rows import Columns, Rows
 
 TILE_RECORDS = 512  # what is transposed at once: of 32 float32 these are 64 KiB, well within a core's L2
-MAX_FOOTERS_KEPT = 256  # 60 kB each; a block draws from any shard, and parsing footers is a tenth of its time
+LABEL_TYPES = {"int64": "int64", "float32": "float64"}  # a label that is a number is a double in a shard
 
 
 def read_parquet(
@@ -33,11 +33,10 @@ def read_parquet(
     Raises:
         ShardError: the file is missing, damaged, or holds other records than the manifest says.
     """
+    footer = footer_of(path)
     names = [*columns.features, columns.label, *([columns.weight] if columns.weight else [])]
     try:
         # Not memory-mapped: a file that shrinks while it is mapped kills the process.
-        status = path.stat()
-        footer = _footer(path, status.st_size, status.st_mtime_ns)
         with pq.ParquetFile(
             path, metadata=footer, page_checksum_verification=verify_checksums, pre_buffer=False
         ) as file:
@@ -50,37 +49,26 @@ def read_parquet(
                     _fill(into.between(filled, filled + table.num_rows), table, columns)
                     filled += table.num_rows
                 start = stop
-    except FileNotFoundError:
-        raise ShardError("no such shard", path=str(path), hint=REMAKE) from None
-    except (OSError, pa.ArrowException, KeyError) as error:
-        raise ShardError(f"damaged: {_first_line(error)}", path=str(path), hint=REMAKE) from None
+    except DAMAGE as error:
+        raise damaged(path, error) from None
     if filled != end - begin:
         raise ShardError(f"{start} records, expected at least {end}", path=str(path), hint=REMAKE)
 
 
-@functools.lru_cache(maxsize=MAX_FOOTERS_KEPT)
-def _footer(path: Path, num_bytes: int, modified_ns: int) -> pq.FileMetaData:
-    """Return the footer of a shard; by size and time, one that was replaced is read again."""
-    del num_bytes, modified_ns
-    return pq.read_metadata(path)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 def _fill(into: Rows, table: pa.Table, columns: Columns) -> None:
-    by_column = np.stack([_values(table, name) for name in columns.features])
+    by_column = np.stack([_values(table, name, "float32") for name in columns.features])
     # Tile by tile: copying the transposed whole would touch every line of the cache once per column.
     for begin in range(0, table.num_rows, TILE_RECORDS):
         into.features[begin : begin + TILE_RECORDS] = by_column[:, begin : begin + TILE_RECORDS].T
-    into.label[:] = _values(table, columns.label)
+    into.label[:] = _values(table, columns.label, LABEL_TYPES[columns.label_dtype])
     if into.weight is not None and columns.weight is not None:
-        into.weight[:] = _values(table, columns.weight)
+        into.weight[:] = _values(table, columns.weight, "float32")
 
 
-def _values(table: pa.Table, name: str) -> NDArray[Any]:
+def _values(table: pa.Table, name: str, dtype: str) -> NDArray[Any]:
     column = table.column(name)
+    if column.type != TYPES[dtype]:
+        raise pa.ArrowInvalid(f"column {name!r} is {column.type}, expected {dtype}")
     if column.null_count:
         raise pa.ArrowInvalid(f"column {name!r} holds nulls")
     return np.asarray(column.to_numpy())

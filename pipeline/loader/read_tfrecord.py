@@ -19,6 +19,7 @@ from pipeline.formats.crc32c import masked_crc32c
 from pipeline.formats.tf_example import FOOTER_BYTES, HEADER_BYTES, TfField
 from pipeline.formats.tf_example_decode import decode
 from pipeline.loader.rows import REMAKE
+from pipeline.loader.shard_file import status_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,7 +58,7 @@ def read_fields(path: Path, *, begin: int, end: int, fields: Sequence[TfField]) 
     """
     first, last = begin // MARK_RECORDS, -(-end // MARK_RECORDS)
     try:
-        status = path.stat()
+        status = status_of(path)
         marks = _marks(path, status.st_size, status.st_mtime_ns)
         with _open(path) as file:
             # A shard of too few records yields too few here, and the error below.
