@@ -14,6 +14,7 @@ import click
 
 from pipeline.cli.convert import convert_command
 from pipeline.cli.display import escape
+from pipeline.cli.evaluate import evaluate_command
 from pipeline.cli.fetch import fetch_group
 from pipeline.cli.train import train_command
 from pipeline.cli.verify import verify_command
@@ -45,6 +46,7 @@ def cli(context: click.Context, *, debug: bool) -> None:
 cli.add_command(fetch_group)
 cli.add_command(convert_command)
 cli.add_command(train_command)
+cli.add_command(evaluate_command)
 cli.add_command(verify_command)
 
 

@@ -1,0 +1,113 @@
+"""The command `pipeline evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.cli import display
+
+if TYPE_CHECKING:
+    from pipeline.evaluate import EvaluateSummary
+
+SHOWN = ("records", "loss", "accuracy", "auc", "average_precision", "calibration_error", "mae", "rmse", "r2")
+
+
+@click.command("evaluate", short_help="Judge a model on a split of a dataset, also by slices.")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("shards", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("evaluation"),
+    show_default=True,
+    help="Folder for metrics, tables and plots.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    default="test",
+    show_default=True,
+    help="The records to judge the model on.",
+)
+@click.option(
+    "--slice",
+    "slices",
+    multiple=True,
+    metavar="COL",
+    help="Figures for each value of a feature or kept column, too (repeatable).",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=8192,
+    show_default=True,
+    help="Records at a time; changes speed and memory alone.",
+)
+@click.option(
+    "--format",
+    "shard_format",
+    type=click.Choice(["parquet", "tfrecord"]),
+    help="Which shards to read.  [default: those that are there]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the evaluation that is there.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON summary on standard output.")
+@click.option("--quiet", is_flag=True, help="No progress, no summary.")
+def evaluate_command(model: Path, shards: Path, output: Path, **given: Any) -> None:  # noqa: ANN401  # click's own call
+    """Judge the MODEL that `pipeline train` made on the dataset SHARDS.
+
+    Loss, accuracy, exact AUC, precision-recall, calibration and confusion for classes; errors, R² and
+    residuals for a number. As JSON, for `dvc metrics` and `dvc plots`, and as PNG.
+
+    \b
+    Examples:
+      pipeline evaluate model/ shards/
+      pipeline evaluate model/ shards/ --slice mass -o by-mass/
+      pipeline evaluate model/ shards/ --split val --json
+    """  # noqa: D301  # \b is click's mark for a paragraph that is not rewrapped
+    as_json, is_quiet = given.pop("as_json"), given.pop("quiet")
+    from pipeline.evaluate import EvaluateOptions, evaluate  # noqa: PLC0415  # loads NumPy and more
+
+    options = EvaluateOptions(**given)
+    quiet = is_quiet or as_json
+    summary = evaluate(model, shards, output, options, progress=display.choose(quiet=quiet))
+    if as_json:
+        click.echo(json.dumps(_summary_json(summary)))
+    elif not quiet:
+        click.echo(_summary_text(summary))
+
+
+def _summary_json(summary: EvaluateSummary) -> dict[str, Any]:
+    slices: dict[str, dict[str, Any]] = {}
+    for one in summary.slices:
+        slices.setdefault(one.column, {})[one.name] = one.figures
+    return {
+        "output": str(summary.output),
+        "split": summary.split,
+        "metrics": summary.figures,
+        "slices": slices,
+        "warnings": list(summary.warnings),
+        "seconds": round(summary.seconds, 3),
+    }
+
+
+def _summary_text(summary: EvaluateSummary) -> str:
+    shown = [name for name in SHOWN if name in summary.figures]
+    rows = [(summary.split, summary.figures)]
+    rows += [(display.escape(f"{one.column} {one.name}"), one.figures) for one in summary.slices]
+    width = max(10, *(len(name) for name, _ in rows))
+    lines = [" " * width + "".join(f"{name.replace('_', ' '):>19}" for name in shown)]
+    lines += [f"{name:<{width}}" + "".join(_cell(figures[n]) for n in shown) for name, figures in rows]
+    lines += [f"warning: {warning}" for warning in summary.warnings]
+    lines.append(f"{summary.output} is ready after {summary.seconds:.1f} s")
+    return "\n".join(lines)
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return f"{'-':>19}"
+    return f"{value:>19,}" if isinstance(value, int) else f"{value:>19.5g}"
