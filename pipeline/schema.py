@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pipeline.errors import ColumnNotFoundError, HeaderError, OptionError, TextColumnError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 Role = Literal["feature", "label", "weight", "keep", "drop"]
 Reading = Literal["number", "integer", "text"]
@@ -25,11 +25,15 @@ READING_DTYPE: dict[Reading, str] = {"number": "float64", "integer": "int64", "t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column of the CSV: where it stands, what it is for, how its cells are read."""
+    """One column of the CSV: where it stands, what it is for, how its cells are read.
+
+    `whole` tells of a column of numbers that its first cells were integers, or missing.
+    """
 
     name: str
     role: Role
     reading: Reading
+    whole: bool = False
 
     def dtype(self, label_kind: LabelKind) -> str:
         """Return the column's dtype in a shard; a class label is an index into the classes."""
@@ -144,7 +148,7 @@ def assign_roles(names: Sequence[str], options: RoleOptions) -> dict[str, Role]:
     if label is None:
         raise ColumnNotFoundError(
             "no label: no column is called 'label' or 'target'; " + _listing(names),
-            hint="pass --label NAME",
+            hint="pass --label NAME" + _nearest_label(names),
         )
     wanted: list[tuple[str, Role, str]] = [(label, "label", "--label")]
     wanted += [(options.weight, "weight", "--weight")] if options.weight else []
@@ -165,10 +169,28 @@ def assign_roles(names: Sequence[str], options: RoleOptions) -> dict[str, Role]:
     return roles
 
 
+def _nearest_label(names: Sequence[str]) -> str:
+    """Return what the label may be called, as the end of a hint."""
+    for wanted in DEFAULT_LABELS:
+        if found := nearest(wanted, names):
+            return f"; {found}"
+    return ", or --no-header if the first line is data" if any(map(_looks_like_data, names)) else ""
+
+
+def _looks_like_data(name: str) -> bool:
+    return name[0] in "+-.0123456789"
+
+
 def build_schema(
-    roles: Mapping[str, Role], readings: Mapping[str, Reading], *, label_kind: LabelKind
+    roles: Mapping[str, Role],
+    readings: Mapping[str, Reading],
+    *,
+    label_kind: LabelKind,
+    whole: Collection[str] = (),
 ) -> Schema:
     """Return the schema of columns with these roles and readings, in the order of `roles`.
+
+    `whole` are the columns that hold integers alone, as far as is known.
 
     Raises:
         TextColumnError: a feature or the weight holds text.
@@ -181,7 +203,8 @@ def build_schema(
                 hint=f"pass --drop {name} to leave it out, or --keep {name} to carry it through unused",
             )
     columns = (
-        Column(name=name, role=role, reading=_reading(role, readings[name])) for name, role in roles.items()
+        Column(name=name, role=role, reading=_reading(role, readings[name]), whole=name in whole)
+        for name, role in roles.items()
     )
     return Schema(columns=tuple(columns), label_kind=label_kind)
 

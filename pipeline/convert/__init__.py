@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import keys, moments
 from pipeline.convert.accounts import Accounts, check_unchanged
+from pipeline.convert.cautions import cautions
 from pipeline.convert.describing import build_manifest, fingerprint, rejects_entry, rejects_jsonl
 from pipeline.convert.journal import Journal
 from pipeline.convert.planning import make_plan
@@ -38,7 +39,7 @@ from pipeline.source.ranges import CutInsideQuotesError, stored_ranges, streamed
 from pipeline.storage import Staging, check_target, staging, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pipeline.convert.reading import RangeSummary
@@ -86,14 +87,16 @@ def convert(
             stage.discard()  # all that an earlier process, killed, had left to do
             manifest = load(target)
         else:
-            manifest = _run(plan, stage, journal, progress)
+            manifest = _run(plan, target, stage, journal, progress)
     return ConvertSummary(target=target, manifest=manifest, seconds=time.monotonic() - began)
 
 
-def _run(plan: ConvertPlan, stage: Staging, journal: Journal, progress: Progress) -> Manifest:
+def _run(
+    plan: ConvertPlan, target: Path, stage: Staging, journal: Journal, progress: Progress
+) -> Manifest:
     """Begin or continue; what could not help another attempt is not left behind."""
     try:
-        check_target(stage.target, overwrite=plan.options.overwrite)
+        check_target(target, overwrite=plan.options.overwrite)
     except TargetExistsError:
         if not journal.exists():
             stage.discard()
@@ -206,7 +209,7 @@ def _write(
     train = _train_moments(plan, accounts, index, batch_records)
     _check_finite(plan, train)
     classes = tuple(sorted(accounts.labels, key=lambda value: (isinstance(value, str), value)))
-    accounts.warnings += _warnings(plan, train, classes)
+    accounts.warnings += cautions(plan, accounts, train, classes)
     finish = _finish(plan, accounts, train, classes, batch_records, folder)
     progress.start("writing shards", total=index.num_records, unit="records")
 
@@ -272,15 +275,3 @@ def _finish(
         fingerprint=fingerprint(plan, accounts),
         folder=folder,
     )
-
-
-def _warnings(plan: ConvertPlan, train: Moments, classes: Sequence[float | str]) -> list[str]:
-    numbers = plan.schema.numbers
-    warnings = [
-        f"column {column.name!r} is constant in the train split: its scale is 1"
-        for column, constant in zip(numbers, train.constant(), strict=True)
-        if constant and column.role == "feature"
-    ]
-    if plan.schema.label_kind == "classes" and len(classes) == 1:
-        warnings.append(f"the label {plan.schema.label.name!r} has one class only: {classes[0]!r}")
-    return warnings

@@ -43,6 +43,7 @@ class Accounts:
         self.labels: set[float | str] = set()
         self.rejects: list[tuple[int, Reject]] = []
         self.warnings: list[str] = []
+        self.inexact: set[str] = set()
         self.num_read = self.num_kept = self.kept_text_bytes = 0
         self.num_blank = sum(file.num_blank for file in plan.files)
 
@@ -67,6 +68,7 @@ class Accounts:
         account.digests += [summary.digest] if summary.num_text_bytes else []
         self.moments = moments_of.merge(self.moments, summary.moments)
         self.labels |= summary.labels
+        self.inexact |= summary.inexact
         self.num_read += summary.num_records
         self.num_kept += summary.num_kept
         self.num_blank += summary.num_blank

@@ -8,6 +8,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from pipeline.convert.cautions import untrained_classes
 from pipeline.keys import SPLITS
 from pipeline.manifest import (
     FORMAT_VERSION,
@@ -22,6 +23,7 @@ from pipeline.manifest import (
     Source,
     Split,
 )
+from pipeline.plan import record_bytes, row_group_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +63,7 @@ def fingerprint(plan: ConvertPlan, accounts: Accounts) -> str:
     named = {
         "format_version": FORMAT_VERSION,
         "digests": [account.digest() for account in accounts.files],
-        "header": list(plan.header),
+        "header": list(plan.schema.names) if plan.dialect.has_header else [],
         "options": identity_options(plan),
     }
     canonical = json.dumps(named, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
@@ -77,6 +79,7 @@ def build_manifest(
 ) -> Manifest:
     """Return the manifest of a dataset whose shards are all written."""
     schema = plan.schema
+    num_bytes = record_bytes(schema, accounts.kept_text_bytes // accounts.num_kept)
     splits = {}
     counts: dict[str, tuple[int, ...]] = {}
     for name in SPLITS:
@@ -93,6 +96,8 @@ def build_manifest(
         counts[name] = tuple(map(sum, zip(*(s.class_counts for s in written), strict=True))) or (0,) * len(
             classes
         )
+    names = tuple(_class_value(value) for value in classes)
+    warnings = [*accounts.warnings, *(untrained_classes(schema.label.name, names, counts) if names else ())]
     return Manifest(
         format_version=FORMAT_VERSION,
         generator=Generator(name=DISTRIBUTION, version=importlib.metadata.version(DISTRIBUTION)),
@@ -103,7 +108,8 @@ def build_manifest(
             delimiter=plan.dialect.delimiter,
             has_header=plan.dialect.has_header,
         ),
-        options=identity_options(plan) | {"formats": list(plan.options.formats)},
+        options=identity_options(plan)
+        | {"formats": list(plan.options.formats), "row_group_records": row_group_records(num_bytes)},
         records=RecordCounts(
             read=accounts.num_read,
             written=accounts.num_kept,
@@ -113,12 +119,12 @@ def build_manifest(
         label=Label(
             name=schema.label.name,
             kind=schema.label_kind,
-            classes=tuple(_class_value(value) for value in classes),
+            classes=names,
             counts=counts if classes else {},
         ),
         columns=_columns(plan, moments),
         splits=splits,
-        warnings=tuple(accounts.warnings),
+        warnings=tuple(warnings),
     )
 
 
@@ -168,7 +174,8 @@ def rejects_jsonl(plan: ConvertPlan, accounts: Accounts) -> str:
                 "reason": reject.reason,
                 "text": reject.text,
             },
-            ensure_ascii=False,
+            # ASCII alone: whatever a cell holds, the file can be shown on a terminal.
+            ensure_ascii=True,
         )
         for index, reject in accounts.rejects
     ]

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 PLAN_NAME = "plan.json"
 JOURNAL_NAME = "journal.jsonl"
-JOURNAL_VERSION = 1
+JOURNAL_VERSION = 2
 RangeId = tuple[int, int]
 
 

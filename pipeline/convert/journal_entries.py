@@ -55,6 +55,7 @@ def _summary_to_json(summary: RangeSummary) -> dict[str, Any]:
         "digest": summary.digest.hex(),
         "rejects": [dataclasses.asdict(reject) for reject in summary.rejects],
         "labels": sorted(summary.labels, key=str),
+        "inexact": sorted(summary.inexact),
         "moments": _moments_to_json(summary.moments),
     }
 
@@ -64,6 +65,7 @@ def _summary_from_json(value: dict[str, Any]) -> RangeSummary:
         "digest": bytes.fromhex(value["digest"]),
         "rejects": tuple(Reject(**reject) for reject in value["rejects"]),
         "labels": frozenset(value["labels"]),
+        "inexact": frozenset(value["inexact"]),
         "moments": _moments_from_json(value["moments"]),
     }
     return RangeSummary(**decoded)

@@ -6,10 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 from pipeline.convert import memory
-from pipeline.errors import LabelError, PipelineError
+from pipeline.errors import FieldCountError, LabelError, PipelineError, TextColumnError
 from pipeline.plan import ConvertPlan, Estimates, cut_shards, record_bytes, row_group_records
 from pipeline.schema import assign_roles, build_schema
-from pipeline.source import columns
+from pipeline.source import cells, columns
 from pipeline.source import sniff as sniffing
 
 if TYPE_CHECKING:
@@ -74,17 +74,39 @@ def _text_bytes_per_record(sniffed: Sniffed, schema: Schema) -> float:
 
 def _schema(sniffed: Sniffed, options: ConvertOptions) -> Schema:
     roles = assign_roles(sniffed.names, options.roles)
-    found = columns.held(sniffed.names, sniffed.rows)
+    try:
+        found = columns.held(sniffed.names, sniffed.rows)
+    except FieldCountError as error:
+        error.line = sniffed.lines[0]
+        raise
+    whole = {name for name, column in found.items() if column.whole and column.reading != "text"}
     readings = {name: column.reading for name, column in found.items()}
     label = next(name for name, role in roles.items() if role == "label")
     at = sniffed.names.index(label)
-    cells = [row[at] for row in sniffed.rows if len(row) == len(sniffed.names)]
-    return build_schema(roles, readings, label_kind=_label_kind(label, cells, readings[label], options))
+    labels = [row[at] for row in sniffed.rows if len(row) == len(sniffed.names)]
+    kind = _label_kind(label, labels, readings[label], options)
+    try:
+        return build_schema(roles, readings, label_kind=kind, whole=whole)
+    except TextColumnError as error:
+        _point_at_text(error, sniffed)
+        raise
 
 
-def _label_kind(name: str, cells: list[str], reading: Reading, options: ConvertOptions) -> LabelKind:
+def _point_at_text(error: TextColumnError, sniffed: Sniffed) -> None:
+    """Add to an error the first cell of its column that is text, and the line of it."""
+    at = sniffed.names.index(error.column or "")
+    for line, row in zip(sniffed.lines, sniffed.rows, strict=True):
+        if len(row) == len(sniffed.names) and not columns.is_number(row[at]):
+            error.line = line
+            error.message += f" such as {cells.shortened(row[at])!r}"
+            if cells.number_hint(row[at].strip()) == cells.SEPARATED_HINT:
+                error.hint = cells.SEPARATED_HINT
+            return
+
+
+def _label_kind(name: str, labels: list[str], reading: Reading, options: ConvertOptions) -> LabelKind:
     if options.label_kind == "auto":
-        return columns.label_kind(cells, reading)
+        return columns.label_kind(labels, reading)
     if options.label_kind == "number" and reading == "text":
         raise LabelError("the label holds text", column=name, hint="pass --label-kind classes")
     return options.label_kind

@@ -16,7 +16,7 @@ from pipeline import keys as record_keys
 from pipeline import moments as moments_of
 from pipeline.errors import LabelError, NonFiniteError, PipelineError, QuoteError
 from pipeline.runs.run import Run, build_run, narrowed, text_bytes
-from pipeline.source import careful, fast
+from pipeline.source import careful, cells, fast
 from pipeline.source.ranges import CutInsideQuotesError
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from pipeline.source.ranges import RangeTask, RangeText
 
 MAX_CLASSES = 10_000  # more distinct labels than this are no classes
-MAX_EXACT = float(1 << 53)  # beyond, neighbouring integers are one double
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 
@@ -37,8 +36,9 @@ class RangeSummary:
     """What one byte range adds to the accounts; small, whatever the range holds.
 
     `moments` are those of the numeric columns over the records that are in the train split for certain;
-    `labels` the distinct labels, if they are classes; `kept_text_bytes` the size of the text columns; `begin`
-    the offset of the range in the text; `ends_open` whether its last line has no line end.
+    `labels` the distinct labels, if they are classes; `inexact` the columns with integers that doubles cannot
+    tell apart; `kept_text_bytes` the size of the text columns; `begin` the offset of the range in the text;
+    `ends_open` whether its last line has no line end.
     """
 
     file_index: int
@@ -52,6 +52,7 @@ class RangeSummary:
     rejects: tuple[Reject, ...]
     moments: Moments
     labels: frozenset[float | str]
+    inexact: frozenset[str]
     kept_text_bytes: int
     begin: int
     ends_open: bool
@@ -115,6 +116,7 @@ def _ordered(
         rejects=parsed.rejects,
         moments=moments_of.of_batch(run.numbers[:, :num_certain].astype(np.float64)),
         labels=labels,
+        inexact=_inexact(parsed, plan),
         kept_text_bytes=sum(text_bytes(column) for column in parsed.texts),
         begin=text.begin,
         ends_open=bool(text.text) and not text.text.endswith(b"\n"),
@@ -142,7 +144,7 @@ def _labels(parsed: ParsedRange, text: RangeText, plan: ConvertPlan) -> frozense
                 column=schema.label.name,
                 hint="pass --label-kind number if the label is a quantity",
             )
-        if parsed.num_kept and np.abs(values).max() >= MAX_EXACT:
+        if parsed.num_kept and np.abs(values).max() >= cells.MAX_EXACT:
             at = int(np.argmax(np.abs(values)))
             raise LabelError(
                 f"found {values[at]:.0f}, too large for a class: integers are exact below 2**53",
@@ -153,6 +155,15 @@ def _labels(parsed: ParsedRange, text: RangeText, plan: ConvertPlan) -> frozense
         distinct = np.unique(values).tolist()
     check_classes(len(distinct), schema.label.name)
     return frozenset(distinct)
+
+
+def _inexact(parsed: ParsedRange, plan: ConvertPlan) -> frozenset[str]:
+    """Return the columns of whole numbers that are read as doubles and reach where those have gaps."""
+    return frozenset(
+        column.name
+        for column, values in zip(plan.schema.numbers, parsed.numbers, strict=True)
+        if column.whole and np.fmax.reduce(np.abs(values), initial=0.0) >= cells.MAX_EXACT
+    )
 
 
 def check_classes(num_classes: int, name: str) -> None:

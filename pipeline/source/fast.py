@@ -78,8 +78,8 @@ def _has_odd_bytes(text: bytes, schema: Schema, *, has_quotes: bool) -> bool:
 def _holds_quotes(frame: pl.DataFrame) -> bool:
     """Whether a cell holds a quote, in a dropped column too: it was doubled, or stood where none may.
 
-    `csv` decides. Where no cell does, quotes open and close fields in turn and nothing else: an even number of
-    them proves that the text ends outside of quotes.
+    `csv` decides. Where no cell does, quotes open and close fields in turn and nothing else: an even number
+    of them proves that the text ends outside of quotes.
     """
     texts = (series for series in frame if series.dtype == pl.String())
     return any(series.str.contains('"', literal=True).any() for series in texts)
