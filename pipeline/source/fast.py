@@ -112,7 +112,8 @@ def _checked(frame: pl.DataFrame, schema: Schema, *, num_lines: int) -> ParsedRa
         return None
     integers = _stack(frame, schema.integers)
     texts = [frame[column.name] for column in schema.texts]
-    if schema.label.reading == "text" and _odd_labels(frame[schema.label.name]):
+    labels = [frame[column.name] for column in schema.with_role("label") if column.reading == "text"]
+    if any(_odd_labels(series) for series in labels):
         return None
     return ParsedRange(
         num_records=frame.height,

@@ -56,10 +56,11 @@ class Sniffed:
     mean_record_bytes: float
 
 
-def sniff(path: Path, *, delimiter: str | None, has_header: bool) -> Sniffed:
+def sniff(path: Path, *, delimiter: str | None, has_header: bool, min_columns: int = 2) -> Sniffed:
     """Return what the beginning of the source `path` shows.
 
-    Faults behind the first record are left to be told, in their order, when the text is read.
+    A conversion needs two columns, a prediction may do with one. Faults behind the first record are left to
+    be told, in their order, when the text is read.
 
     Raises:
         InputError: there is no such file, or it has no header, no record, or not this delimiter.
@@ -79,7 +80,7 @@ def sniff(path: Path, *, delimiter: str | None, has_header: bool) -> Sniffed:
             num_bytes, header, names = _read_header(head[begin:], dialect)
         offset = begin + num_bytes
         with _counting_lines(head[:offset]):
-            _check_delimiter(head[offset:], names, dialect)
+            _check_delimiter(head[offset:], names, dialect, min_columns=min_columns)
             body, lines, rows = _first_rows(head[offset:], dialect, ends_here=ends_here)
     except PipelineError as error:
         error.path = str(path)
@@ -162,7 +163,7 @@ def _read_header(head: bytes, dialect: Dialect) -> tuple[int, tuple[str, ...], t
     return ends[-1] if len(ends) == num_ends else len(head), tuple(first), names
 
 
-def _check_delimiter(body: bytes, names: tuple[str, ...], dialect: Dialect) -> None:
+def _check_delimiter(body: bytes, names: tuple[str, ...], dialect: Dialect, *, min_columns: int) -> None:
     if len(names) > 1:
         return
     line = (body.split(b"\n", 1)[0] or names[0].encode()).decode(errors="replace")
@@ -174,7 +175,8 @@ def _check_delimiter(body: bytes, names: tuple[str, ...], dialect: Dialect) -> N
                 line=1,
                 hint=f"try --delimiter {shown}",
             )
-    raise DelimiterError("1 column found, expected a label and at least one feature")
+    if min_columns > 1:
+        raise DelimiterError("1 column found, expected a label and at least one feature")
 
 
 def _first_rows(
