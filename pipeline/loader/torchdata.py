@@ -88,12 +88,13 @@ def torch() -> ModuleType:
         MissingExtraError: it is not installed.
     """
     try:
-        importlib.import_module("torch.utils.data")  # optional, and a second to load
+        module = importlib.import_module("torch")  # optional, and a second to load
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         raise MissingExtraError.of("torch", "torch") from None
-    return importlib.import_module("torch")
+    importlib.import_module("torch.utils.data")
+    return module
 
 
 def _made(request: Request, place: Tensor, num_threads: int) -> IterableDataset:
@@ -124,6 +125,7 @@ def _dataset_class() -> Any:  # noqa: ANN401  # a class whose base is imported l
 
         def set_epoch(self, epoch: int) -> None:
             """Have the next iteration read `epoch`, from its first batch on."""
+            dataclasses.replace(self._request, epoch=epoch)  # checks it here, not in a worker
             self._place.copy_(torch_module.tensor([epoch, 0]))
 
         def state(self, num_batches: int) -> LoaderState:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -54,6 +56,7 @@ def make_dataset(fresh_folder: Callable[[], Path]) -> Callable[..., Path]:
         formats: tuple[ShardFormat, ...] = FORMATS,
         roles: RoleOptions | None = None,
         label_kind: Literal["auto", "classes", "number"] = "auto",
+        shard_bytes: int = 16_000,
     ) -> Path:
         folder = fresh_folder()
         folder.mkdir()
@@ -63,7 +66,7 @@ def make_dataset(fresh_folder: Callable[[], Path]) -> Callable[..., Path]:
         options = ConvertOptions(
             identity=Identity(
                 standardize=False,
-                shard_bytes=16_000,
+                shard_bytes=shard_bytes,
                 compression=compression,
                 split=(Fraction(8, 10), Fraction(1, 10), Fraction(1, 10)),
             ),
@@ -204,6 +207,43 @@ def test_kept_text_and_names_with_dots(make_dataset: Callable[..., Path]) -> Non
     assert sorted(found[0]) == sorted(stored_ids(shards, "train"))
     (features, _), *_ = batches(shards, "train", 100, seed=1)
     assert np.array_equal(features[:, 3], 2 * features[:, 0])
+
+
+def test_no_row_group_is_read_twice(
+    make_dataset: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long kept texts make row groups small; the loader reads each as it is, once an epoch."""
+    # 300 records of 24 bytes with a text of 30; without the text it would be 675.
+    monkeypatch.setattr(plan, "ROW_GROUP_BYTES", 300 * (24 + 30))
+    columns = numbered(3000) | {"word": np.array(["x" * 30] * 3000)}
+    shards = make_dataset(columns, roles=RoleOptions(keep=("word",)), shard_bytes=70_000)
+    footers = [pq.read_metadata(path) for path in shards.glob("train-*.parquet")]
+    assert [footer.num_row_groups for footer in footers] == [4, 4]
+    assert footers[0].row_group(0).num_rows == 300
+    read: list[int] = []
+    original = pq.ParquetFile.read_row_group
+
+    def recorded(file: Any, index: int, **options: Any) -> Any:
+        read.append(index)
+        return original(file, index, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", recorded)
+    found = ids(batches(shards, "train", BATCH, seed=1))
+    assert sorted(found) == sorted(stored_ids(shards, "train"))
+    assert sorted(read) == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_a_manifest_without_the_size_of_row_groups_will_do(
+    shards: Path, fresh_folder: Callable[[], Path]
+) -> None:
+    """Manifests of other writers need not tell it: it is computed from the columns then."""
+    other = fresh_folder()
+    shutil.copytree(shards, other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    assert manifest["options"].pop("row_group_records") == 256
+    del manifest["digest"]
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    assert ids(batches(other, "train", BATCH, seed=1)) == ids(batches(shards, "train", BATCH, seed=1))
 
 
 def test_gzip_shards_read_the_same(make_dataset: Callable[..., Path], shards: Path) -> None:
