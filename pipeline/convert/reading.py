@@ -6,7 +6,6 @@ second half.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,10 +13,9 @@ import numpy as np
 
 from pipeline import keys as record_keys
 from pipeline import moments as moments_of
-from pipeline.errors import LabelError, NonFiniteError, PipelineError, QuoteError
+from pipeline.errors import LabelError, NonFiniteError, PipelineError
 from pipeline.runs.run import Run, build_run, narrowed, text_bytes
 from pipeline.source import careful, cells, fast
-from pipeline.source.ranges import CutInsideQuotesError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,14 +71,11 @@ def read_range(task: RangeTask, plan: ConvertPlan) -> RangeResult:
         InputError: a fault in the text; its line counts from 1 at the start of the range.
         CutInsideQuotesError: a plain file has to be cut by streaming.
     """
-    text = task.load()
+    text, parsed = fast.parse_task(task, plan)
     try:
-        parsed = fast.parse(text.text, plan)
         labels = _labels(parsed, text, plan)
         _check_float32(parsed, text, plan)
     except PipelineError as error:
-        if isinstance(error, QuoteError) and not task.follows_quotes:
-            raise CutInsideQuotesError from None  # if it was none, the fault will be found again
         error.path = str(plan.files[text.file_index].path)
         raise
     return _ordered(parsed, labels, text, plan)
@@ -199,7 +194,4 @@ def _check_float32(parsed: ParsedRange, text: RangeText, plan: ConvertPlan) -> N
 
 def _line_of(parsed: ParsedRange, position: int, text: RangeText, plan: ConvertPlan) -> int:
     """Return the line, from 1 at the start of the range, of the record that is kept at `position`."""
-    wanted = position if parsed.kept is None else int(parsed.kept[position])
-    rows = careful.read_rows(text.text, plan.dialect.delimiter)
-    lines = (line for line, row in rows if not careful.is_blank(row))
-    return next(itertools.islice(lines, wanted, None))
+    return careful.line_of(text.text, plan.dialect.delimiter, parsed.record_index(position))

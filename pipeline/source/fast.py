@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from pipeline.errors import InputError, QuoteError
 from pipeline.source import careful, cells
 from pipeline.source.files import BYTE_ORDER_MARK
 from pipeline.source.parsed import ParsedRange
+from pipeline.source.ranges import CutInsideQuotesError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +25,26 @@ if TYPE_CHECKING:
 
     from pipeline.plan import ConvertPlan
     from pipeline.schema import Column, Schema
+    from pipeline.source.ranges import RangeTask, RangeText
 
 DTYPES = {"number": pl.Float64(), "integer": pl.Int64(), "text": pl.String()}
+
+
+def parse_task(task: RangeTask, plan: ConvertPlan) -> tuple[RangeText, ParsedRange]:
+    """Return the text of a range and its records.
+
+    Raises:
+        InputError: a fault that the options do not allow to set aside; lines count from 1 within the range.
+        CutInsideQuotesError: the file has to be cut by streaming.
+    """
+    text = task.load()
+    try:
+        return text, parse(text.text, plan)
+    except InputError as error:
+        if isinstance(error, QuoteError) and not task.follows_quotes:
+            raise CutInsideQuotesError from None  # if it was none, the fault will be found again
+        error.path = str(plan.files[task.file_index].path)
+        raise
 
 
 def parse(text: bytes, plan: ConvertPlan) -> ParsedRange:
