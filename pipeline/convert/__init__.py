@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline import keys, moments
-from pipeline.convert.accounts import Accounts, check_unchanged
+from pipeline.convert.accounts import Accounts
 from pipeline.convert.cautions import cautions
 from pipeline.convert.describing import build_manifest, fingerprint, rejects_entry, rejects_jsonl
 from pipeline.convert.journal import Journal
@@ -34,8 +34,8 @@ from pipeline.manifest import MANIFEST_NAME, REJECTS_NAME, load, to_json
 from pipeline.plan import cut_shards, record_bytes, row_group_records
 from pipeline.progress import SILENT
 from pipeline.runs.store import RunStore
-from pipeline.source.files import count_lines
-from pipeline.source.ranges import CutInsideQuotesError, stored_ranges, streamed_ranges
+from pipeline.source.files import check_unchanged, count_lines
+from pipeline.source.ranges import CutInsideQuotesError, ranges_of
 from pipeline.storage import Staging, check_target, staging, write_text
 
 if TYPE_CHECKING:
@@ -181,12 +181,9 @@ def _read_ranges(
 
 
 def _ranges(plan: ConvertPlan, *, streamed: bool) -> Iterator[RangeTask]:
-    size = plan.options.identity.range_bytes
+    size, delimiter = plan.options.identity.range_bytes, plan.dialect.delimiter
     for index, file in enumerate(plan.files):
-        if streamed or file.compression != "none":
-            yield from streamed_ranges(file, index, size, delimiter=plan.dialect.delimiter)
-        else:
-            yield from stored_ranges(file, index, size)
+        yield from ranges_of(file, index, size, delimiter=delimiter, streamed=streamed)
 
 
 def _write(

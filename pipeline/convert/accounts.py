@@ -10,13 +10,13 @@ import xxhash
 
 from pipeline import moments as moments_of
 from pipeline.convert.reading import check_classes
-from pipeline.errors import EmptySourceError, SourceChangedError, TooManyRejectsError
+from pipeline.errors import EmptySourceError, TooManyRejectsError
 from pipeline.manifest import SourceEntry
 
 if TYPE_CHECKING:
     from pipeline.convert.reading import RangeSummary
     from pipeline.moments import Moments
-    from pipeline.plan import ConvertPlan, SourceFile
+    from pipeline.plan import ConvertPlan
     from pipeline.source.parsed import Reject
 
 
@@ -112,19 +112,4 @@ class Accounts:
                 digest=account.digest(),
             )
             for file, account in zip(self._plan.files, self.files, strict=True)
-        )
-
-
-def check_unchanged(file: SourceFile) -> None:
-    """Raise if the file is no longer what it was when the plan was made.
-
-    Raises:
-        SourceChangedError: size or time of modification differ.
-    """
-    stat = file.path.stat()
-    if (stat.st_size, stat.st_mtime_ns) != (file.num_bytes, file.modified_ns):
-        raise SourceChangedError(
-            f"changed while it was read: {file.num_bytes} bytes before, {stat.st_size} after",
-            path=str(file.path),
-            hint="run the same command again when nothing writes to it",
         )

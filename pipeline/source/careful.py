@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
 import re
 import sys
@@ -143,6 +144,12 @@ class _Places:
             self._begin = next(self._ends).end()
         self._line = line
         return self._begin
+
+
+def line_of(text: bytes, delimiter: str, record_index: int) -> int:
+    """Return the line, from 1 at the start of `text`, on which a record begins."""
+    lines = (line for line, row in read_rows(text, delimiter) if not is_blank(row))
+    return next(itertools.islice(lines, record_index, None))
 
 
 def is_blank(row: list[str]) -> bool:

@@ -9,14 +9,14 @@ import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from pipeline.errors import AccessError, EmptySourceError, SourceNotFoundError, nearest
+from pipeline.errors import AccessError, EmptySourceError, SourceChangedError, SourceNotFoundError, nearest
 from pipeline.source.decompress import MAGIC, MAGIC_BYTES, Decompressed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pipeline.plan import Compression
+    from pipeline.plan import Compression, SourceFile
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -100,3 +100,18 @@ def count_lines(path: Path, compression: Compression, end: int) -> int:
     """Return the number of line ends in the first `end` bytes of the text, its header; they are read."""
     with open_text(path, compression) as text:
         return count_line_ends(read_exactly(text, end))
+
+
+def check_unchanged(file: SourceFile) -> None:
+    """Raise if the file is no longer what it was when the plan was made.
+
+    Raises:
+        SourceChangedError: size or time of modification differ.
+    """
+    stat = file.path.stat()
+    if (stat.st_size, stat.st_mtime_ns) != (file.num_bytes, file.modified_ns):
+        raise SourceChangedError(
+            f"changed while it was read: {file.num_bytes} bytes before, {stat.st_size} after",
+            path=str(file.path),
+            hint="run the same command again when nothing writes to it",
+        )

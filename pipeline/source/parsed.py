@@ -51,3 +51,7 @@ class ParsedRange:
     def num_kept(self) -> int:
         """The number of records that were not set aside."""
         return int(self.numbers.shape[1])
+
+    def record_index(self, position: int) -> int:
+        """Return which record of the text is kept at `position`."""
+        return position if self.kept is None else int(self.kept[position])

@@ -177,6 +177,16 @@ def _read_at(descriptor: int, offset: int, num_bytes: int) -> bytes:
     return b"".join(parts)
 
 
+def ranges_of(
+    source: SourceFile, file_index: int, range_bytes: int, *, delimiter: str, streamed: bool
+) -> Iterator[RangeTask]:
+    """Yield the ranges of a file: unread where it is plain, as they stream by if `streamed` or compressed."""
+    if streamed or source.compression != "none":
+        yield from streamed_ranges(source, file_index, range_bytes, delimiter=delimiter)
+    else:
+        yield from stored_ranges(source, file_index, range_bytes)
+
+
 def stored_ranges(source: SourceFile, file_index: int, range_bytes: int) -> Iterator[StoredRange]:
     """Yield the ranges of a plain file, unread."""
     for range_index in range(max(1, -(-source.num_bytes // range_bytes))):
