@@ -34,7 +34,9 @@
     │   ├── MemoryBudgetError     E503  --memory is too small for the work
     │   ├── AccessError           E504  permission denied
     │   ├── DownloadError         E505  the server could not deliver
-    │   └── ChecksumError         E506  the bytes received are not the bytes promised
+    │   ├── ChecksumError         E506  the bytes received are not the bytes promised
+    │   ├── StoreError            E507  an object store, or another reached by URL, failed
+    │   └── WorkersLostError      E508  the processes of a cluster died, or were never there
     └── BusyError                 E601  another run owns it  6
 
 Messages read: what was found and where, then what was expected; `hint` is one action.
@@ -315,6 +317,18 @@ class ChecksumError(MachineError, ValueError):
     """The bytes received are not the bytes promised."""
 
     code = "E506"
+
+
+class StoreError(MachineError, OSError):
+    """An object store, or another that is reached by URL, failed or could not be reached."""
+
+    code = "E507"
+
+
+class WorkersLostError(MachineError, RuntimeError):
+    """The processes of a cluster died at the same task again and again, or there are none."""
+
+    code = "E508"
 
 
 class BusyError(PipelineError):

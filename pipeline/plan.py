@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from upath import UPath
+
 Compression = Literal["none", "gzip", "zstd", "bzip2", "xz"]
 ShardFormat = Literal["parquet", "tfrecord"]
 
@@ -65,15 +67,17 @@ class SourceFile:
 
     `num_bytes` and `modified_ns` are those of the file as stored; `text_offset` counts the bytes before the
     first record (byte-order mark, header line) of the uncompressed text; `num_blank` blank lines before the
-    header are among them.
+    header are among them. `in_ranges` says whether any part of the text can be read on its own: of compressed
+    files it cannot, nor from some servers. `modified_ns` of a store is any number that changes with the file.
     """
 
-    path: Path
+    path: Path | UPath
     num_bytes: int
     modified_ns: int
     compression: Compression
     text_offset: int
     num_blank: int = 0
+    in_ranges: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +128,9 @@ class ConvertOptions:
     has_header: bool = True
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     num_workers: int | None = None
+    engine: Literal["local", "dask"] = "local"
+    scheduler: str | None = None
+    performance_report: str | None = None
     max_rejects: int | None = None
     overwrite: bool = False
 
@@ -144,6 +151,8 @@ class ConvertOptions:
             if self.identity.compression not in allowed[name]:
                 choice = ", ".join(sorted(allowed[name]))
                 raise OptionError(f"--compression {self.identity.compression}: {name} can have {choice}")
+        if self.scheduler is not None and self.engine != "dask":
+            raise OptionError("--scheduler is for --engine dask alone", hint="pass --engine dask as well")
         if self.num_workers is not None and self.num_workers < 1:
             raise OptionError(f"--workers {self.num_workers}: expected at least 1")
 

@@ -34,8 +34,8 @@ HOMES = {
     "matplotlib": ["plots.py"],
     "google_crc32c": ["formats"],
     "xxhash": ["source", "runs", "convert"],
-    "ctypes": ["exchange.py"],
-    "fcntl": ["lock.py", "partial.py"],
+    "ctypes": ["storage"],
+    "fcntl": ["storage", "partial.py"],
     "urllib": ["download.py", "fetch.py"],
     "http": ["download.py"],
 }

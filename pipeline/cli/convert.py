@@ -22,8 +22,8 @@ CHOICE_NONFINITE = click.Choice(["error", "drop"])
 
 
 @click.command("convert", short_help="Turn a CSV into standardized, shuffled, exactly split shards.")
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("shards", type=click.Path(path_type=Path))
+@click.argument("source")
+@click.argument("shards")
 @click.option("--label", metavar="NAME", help="The label column.  [default: 'label' or 'target']")
 @click.option(
     "--label-kind",
@@ -65,13 +65,24 @@ CHOICE_NONFINITE = click.Choice(["error", "drop"])
 @click.option(
     "--on-nonfinite", type=CHOICE_NONFINITE, default="error", show_default=True, help="Infinite values."
 )
-@click.option("--memory", default="1GiB", show_default=True, help="Memory the whole process may use.")
-@click.option("--workers", type=click.IntRange(min=1), help="Threads.  [default: all cores]")
+@click.option("--memory", default="1GiB", show_default=True, help="Memory that each process may use.")
+@click.option("--workers", type=click.IntRange(min=1), help="Threads, or processes.  [default: all cores]")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "dask"]),
+    default="local",
+    show_default=True,
+    help="Threads of this process, or the processes of a Dask cluster.",
+)
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="Of a Dask cluster, tcp://… or tls://…  [default: one of its own]"
+)
+@click.option("--performance-report", metavar="FILE", help="Dask's own report of the run, HTML.")
 @click.option("--overwrite", is_flag=True, help="Replace the dataset that is there.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON summary on standard output.")
 @click.option("--quiet", is_flag=True, help="No progress, no summary.")
-def convert_command(source: Path, shards: Path, **given: Any) -> None:  # noqa: ANN401  # click's own call
+def convert_command(source: str, shards: str, **given: Any) -> None:  # noqa: ANN401  # click's own call
     """Turn the CSV SOURCE (plain, or gzip, zstd, bzip2, xz) into a dataset of shards in the folder SHARDS.
 
     One pass over the text: mean and std of the train split, a global shuffle, an exact split. The same
@@ -91,15 +102,17 @@ def convert_command(source: Path, shards: Path, **given: Any) -> None:  # noqa: 
     options = _options(given)
     from pipeline.convert import convert, make_plan  # noqa: PLC0415  # loads Polars and pyarrow
     from pipeline.convert.memory import settle_process  # noqa: PLC0415
+    from pipeline.storage.paths import locate  # noqa: PLC0415
 
     settle_process()
 
+    origin, target = locate(source), locate(shards)
     if given["dry_run"]:
-        plan = make_plan(source, options)
+        plan = make_plan(origin, options)
         click.echo(json.dumps(_plan_json(plan), indent=2) if given["as_json"] else _plan_text(plan))
         return
     quiet = given["quiet"] or given["as_json"]
-    summary = convert(source, shards, options, progress=display.choose(quiet=quiet))
+    summary = convert(origin, target, options, progress=display.choose(quiet=quiet))
     if given["as_json"]:
         click.echo(json.dumps(_summary_json(summary)))
     elif not quiet:
@@ -134,6 +147,9 @@ def _options(given: dict[str, Any]) -> ConvertOptions:
         has_header=not given["no_header"],
         memory_bytes=parse_size(given["memory"]),
         num_workers=given["workers"],
+        engine=given["engine"],
+        scheduler=given["scheduler"],
+        performance_report=given["performance_report"],
         max_rejects=given["max_rejects"],
         overwrite=given["overwrite"],
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,8 @@ from pipeline.convert.cautions import cautions
 from pipeline.convert.describing import build_manifest, fingerprint, rejects_entry, rejects_jsonl
 from pipeline.convert.journal import Journal
 from pipeline.convert.planning import make_plan
-from pipeline.convert.reading import read_range
-from pipeline.convert.writing import Finish, moments_of_ranks, write_shard
-from pipeline.engine.local import map_tasks
+from pipeline.convert.work import ThreadWork
+from pipeline.convert.writing import Finish
 from pipeline.errors import (
     InputError,
     NonFiniteError,
@@ -33,23 +33,23 @@ from pipeline.errors import (
 from pipeline.manifest import MANIFEST_NAME, REJECTS_NAME, load, to_json
 from pipeline.plan import cut_shards, record_bytes, row_group_records
 from pipeline.progress import SILENT
-from pipeline.runs.store import RunStore
 from pipeline.source.files import check_unchanged, count_lines
-from pipeline.source.ranges import CutInsideQuotesError, ranges_of
-from pipeline.storage import Staging, check_target, staging, write_text
+from pipeline.source.ranges import CutInsideQuotesError
+from pipeline.storage.files import write_text
+from pipeline.storage.paths import system_errors_told
+from pipeline.storage.publication import check_target, staging_anywhere, staging_exists
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
-    from pipeline.convert.reading import RangeSummary
+    from pipeline.convert.work import Work
     from pipeline.convert.writing import WrittenShard
     from pipeline.manifest import Manifest
     from pipeline.moments import Moments
-    from pipeline.plan import ConvertOptions, ConvertPlan, ShardSpec
+    from pipeline.plan import ConvertOptions, ConvertPlan
     from pipeline.progress import Progress
-    from pipeline.runs.ranks import RankIndex
-    from pipeline.source.ranges import RangeTask
+    from pipeline.storage.paths import AnyPath
+    from pipeline.storage.publication import AnyStaging
 
 __all__ = ["ConvertSummary", "convert", "make_plan"]
 
@@ -58,13 +58,13 @@ __all__ = ["ConvertSummary", "convert", "make_plan"]
 class ConvertSummary:
     """What was done: the manifest, and what must not be in it because it changes from run to run."""
 
-    target: Path
+    target: AnyPath
     manifest: Manifest
     seconds: float
 
 
 def convert(
-    source: Path, target: Path, options: ConvertOptions, *, progress: Progress = SILENT
+    source: AnyPath, target: AnyPath, options: ConvertOptions, *, progress: Progress = SILENT
 ) -> ConvertSummary:
     """Turn the CSV `source` into a dataset of shards in the folder `target`.
 
@@ -78,10 +78,11 @@ def convert(
         BusyError: another process writes to the same target.
     """
     began = time.monotonic()
-    if not Staging(target).folder.exists():
-        check_target(target, overwrite=options.overwrite)  # before anything is made
+    with system_errors_told(target, hint="name another target"):
+        if not staging_exists(target):
+            check_target(target, overwrite=options.overwrite)  # before anything is made
     plan = make_plan(source, options)
-    with staging(target, resumable=True) as stage:
+    with staging_anywhere(target) as stage:
         journal = Journal(stage.folder, plan)
         if stage.published_request() == journal.request_digest():
             stage.discard()  # all that an earlier process, killed, had left to do
@@ -92,7 +93,7 @@ def convert(
 
 
 def _run(
-    plan: ConvertPlan, target: Path, stage: Staging, journal: Journal, progress: Progress
+    plan: ConvertPlan, target: AnyPath, stage: AnyStaging, journal: Journal, progress: Progress
 ) -> Manifest:
     """Begin or continue; what could not help another attempt is not left behind."""
     try:
@@ -111,9 +112,10 @@ def _run(
         raise
 
 
-def _convert(plan: ConvertPlan, stage: Staging, journal: Journal, progress: Progress) -> Manifest:
-    accounts, index = _read(plan, stage, journal, progress)
-    manifest = _write(plan, accounts, index, journal, stage.dataset, progress)
+def _convert(plan: ConvertPlan, stage: AnyStaging, journal: Journal, progress: Progress) -> Manifest:
+    with _working(plan, stage, journal) as begin_work:
+        accounts, work = _read(plan, stage, journal, begin_work, progress)
+        manifest = _write(plan, accounts, work, stage.dataset, progress)
     if accounts.rejects:
         rejects = rejects_jsonl(plan, accounts)
         write_text(stage.dataset / REJECTS_NAME, rejects)
@@ -125,76 +127,61 @@ def _convert(plan: ConvertPlan, stage: Staging, journal: Journal, progress: Prog
     return manifest
 
 
+@contextmanager
+def _working(plan: ConvertPlan, stage: AnyStaging, journal: Journal) -> Iterator[Callable[[], Work]]:
+    """Yield what begins the work, anew with each call, on the engine that was asked for."""
+    if plan.options.engine == "local":
+        yield lambda: ThreadWork(plan, journal, stage.runs)
+        return
+    from pipeline.convert.cluster import ClusterWork, connected  # noqa: PLC0415  # loads Dask
+
+    with connected(plan) as engine:
+        yield lambda: ClusterWork(plan, journal, stage.folder, engine)
+
+
 def _read(
-    plan: ConvertPlan, stage: Staging, journal: Journal, progress: Progress
-) -> tuple[Accounts, RankIndex]:
-    """Return the accounts of all ranges, and their records ordered, in memory and in the runs folder."""
+    plan: ConvertPlan,
+    stage: AnyStaging,
+    journal: Journal,
+    begin_work: Callable[[], Work],
+    progress: Progress,
+) -> tuple[Accounts, Work]:
+    """Return the accounts of all ranges, and the work with their records in order."""
     try:
-        return _read_ranges(plan, stage.runs, journal, progress)
+        return _read_ranges(plan, begin_work(), progress)
     except CutInsideQuotesError:
         progress.finish()
         journal.begin(streamed=True)
         stage.begin()
-        return _read_ranges(plan, stage.runs, journal, progress)
+        return _read_ranges(plan, begin_work(), progress)
 
 
-def _read_ranges(
-    plan: ConvertPlan, folder: Path, journal: Journal, progress: Progress
-) -> tuple[Accounts, RankIndex]:
-    store: RunStore[RangeSummary] = RunStore(
-        folder,
-        budget_bytes=plan.memory.runs_bytes,
-        cell_bits=plan.memory.cell_bits,
-        on_spill=journal.add_run,
-        spilled=[finished.run for finished in journal.runs],
-    )
-    known = journal.summaries()
-
-    def read(task: RangeTask) -> RangeSummary:
-        if summary := known.get((task.file_index, task.range_index)):
-            return summary
-        result = read_range(task, plan)
-        store.add(result.run, result.summary)
-        return result.summary
-
+def _read_ranges(plan: ConvertPlan, work: Work, progress: Progress) -> tuple[Accounts, Work]:
     header_lines = tuple(count_lines(file.path, file.compression, file.text_offset) for file in plan.files)
     accounts = Accounts(plan, header_lines)
     is_plain = all(file.compression == "none" for file in plan.files)
     progress.start("reading", total=plan.estimates.text_bytes if is_plain else None, unit="bytes")
-    ranges = _ranges(plan, streamed=journal.streamed)
-    file_index = 0
     try:
-        for summary in map_tasks(read, ranges, num_workers=plan.memory.num_threads):
-            file_index = summary.file_index
+        for summary in work.read():
             accounts.add(summary)
             progress.advance(summary.num_text_bytes)
     except PipelineError as error:
         # Results come in range order, so all lines before the faulty range are counted by now.
         if error.line is not None and not isinstance(error, TooManyRejectsError):
-            error.line += accounts.files[file_index].num_lines
+            error.line += accounts.lines_before(error.path)
         raise
     for file in plan.files:
         check_unchanged(file)
     accounts.finish()
     progress.finish()
-    return accounts, store.index()
-
-
-def _ranges(plan: ConvertPlan, *, streamed: bool) -> Iterator[RangeTask]:
-    size, delimiter = plan.options.identity.range_bytes, plan.dialect.delimiter
-    for index, file in enumerate(plan.files):
-        yield from ranges_of(file, index, size, delimiter=delimiter, streamed=streamed)
+    return accounts, work
 
 
 def _write(
-    plan: ConvertPlan,
-    accounts: Accounts,
-    index: RankIndex,
-    journal: Journal,
-    folder: Path,
-    progress: Progress,
+    plan: ConvertPlan, accounts: Accounts, work: Work, folder: AnyPath, progress: Progress
 ) -> Manifest:
     """Write all shards into `folder` and return the manifest."""
+    index = work.index()
     per_record = record_bytes(plan.schema, accounts.kept_text_bytes // accounts.num_kept)
     batch_records = row_group_records(per_record)
     specs = cut_shards(
@@ -203,40 +190,33 @@ def _write(
         shard_bytes=plan.options.identity.shard_bytes,
         num_bytes_per_record=per_record,
     )
-    train = _train_moments(plan, accounts, index, batch_records)
+    train = _train_moments(plan, accounts, work, batch_records)
     _check_finite(plan, train)
     classes = tuple(sorted(accounts.labels, key=lambda value: (isinstance(value, str), value)))
     accounts.warnings += cautions(plan, accounts, train, classes)
     finish = _finish(plan, accounts, train, classes, batch_records, folder)
     progress.start("writing shards", total=index.num_records, unit="records")
-
-    def write(spec: ShardSpec) -> WrittenShard:
-        if shard := journal.finished_shard(spec, folder):
-            return shard
-        shard = write_shard(spec, index, finish)
-        journal.add_shard(shard)
-        return shard
-
     written: list[WrittenShard] = []
-    for shard in map_tasks(write, specs, num_workers=plan.memory.num_threads):
+    for shard in work.write(specs, finish):
         written.append(shard)
         progress.advance(shard.spec.end - shard.spec.begin)
     progress.finish()
     return build_manifest(plan, accounts, train, classes, written)
 
 
-def _train_moments(plan: ConvertPlan, accounts: Accounts, index: RankIndex, batch_records: int) -> Moments:
+def _train_moments(plan: ConvertPlan, accounts: Accounts, work: Work, batch_records: int) -> Moments:
     """Return the moments of exactly the train split.
 
     While streaming, only records whose key lies below `certain` were counted. The rest of the split is
     counted now; if the split ends even before that (few records, by chance), all of it is.
     Which of the two happens depends on the keys alone, so the bytes do not depend on it.
     """
+    index = work.index()
     _, train_end = keys.split_bounds(index.num_records, plan.options.identity.split)[0]
     certain = index.rank_of(keys.certain_train_key(plan.options.identity.split[0]))
     if train_end < certain:
-        return moments_of_ranks(index, 0, train_end, batch_records)
-    return moments.merge(accounts.moments, moments_of_ranks(index, certain, train_end, batch_records))
+        return work.moments(0, train_end, batch_records)
+    return moments.merge(accounts.moments, work.moments(certain, train_end, batch_records))
 
 
 def _check_finite(plan: ConvertPlan, train: Moments) -> None:
@@ -257,7 +237,7 @@ def _finish(
     train: Moments,
     classes: tuple[float | str, ...],
     batch_records: int,
-    folder: Path,
+    folder: AnyPath,
 ) -> Finish:
     num_features = len(plan.schema.features)  # they come first among the numbers
     return Finish(

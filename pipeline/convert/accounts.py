@@ -78,6 +78,11 @@ class Accounts:
             self.warnings.append(f"{path}: the last line has no line end; is the file complete?")
         self._check()
 
+    def lines_before(self, path: str) -> int:
+        """Return how many lines of the file `path` lie before the next range of it."""
+        named = [str(file.path) for file in self._plan.files]
+        return self.files[named.index(path)].num_lines
+
     def _check(self) -> None:
         check_classes(len(self.labels), self._plan.schema.label.name)
         allowed = self._plan.options.max_rejects

@@ -6,8 +6,8 @@
 
 A line is appended, and forced to disk, after the file it tells of. Before anything is taken up it is looked
 at: lines by their checksums, up to the first that is not whole; run files by those of their blocks; shards by
-their SHA-256. What is lost is done again. Neighbours: `runs` and `writing` make the files, `convert` asks what
-is left to do.
+their SHA-256. What is lost is done again. Neighbours: `runs` and `writing` make the files, `convert` asks
+what is left to do.
 """
 
 from __future__ import annotations
@@ -15,44 +15,45 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import threading
 from typing import TYPE_CHECKING, Any
 
 import xxhash
 
 from pipeline.convert.describing import identity_options
-from pipeline.convert.journal_entries import run_from_json, run_to_json, shard_from_json
+from pipeline.convert.journal_entries import FinishedRun, run_from_json, run_to_json, shard_from_json
 from pipeline.errors import OptionsChangedError, SourceChangedError
 from pipeline.progress import SILENT
-from pipeline.storage import fsync_directory, write_text
+from pipeline.storage.files import Log, write_text
+from pipeline.storage.paths import absolute, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
-    from pipeline.convert.journal_entries import FinishedRun
     from pipeline.convert.reading import RangeSummary
     from pipeline.convert.writing import WrittenShard
     from pipeline.manifest import ShardEntry
     from pipeline.plan import ConvertPlan, ShardSpec
     from pipeline.progress import Progress
     from pipeline.runs.spilled import SpilledRun
+    from pipeline.storage.paths import AnyPath
 
 PLAN_NAME = "plan.json"
 JOURNAL_NAME = "journal.jsonl"
 JOURNAL_VERSION = 2
+READ_BYTES = 1 << 20
 RangeId = tuple[int, int]
 
 
 class Journal:
     """The memory of a conversion in the folder of its staging."""
 
-    def __init__(self, folder: Path, plan: ConvertPlan) -> None:
+    def __init__(self, folder: AnyPath, plan: ConvertPlan) -> None:
         self._folder = folder
         self._request = describe_request(plan)
         self.streamed = False
         self.runs: list[FinishedRun] = []
+        self._log = Log(folder / JOURNAL_NAME)
         self._lock = threading.Lock()
         self._shards: dict[str, WrittenShard] = {}
 
@@ -64,7 +65,7 @@ class Journal:
             SourceChangedError: the source is another one by now.
         """
         before = _read_json(self._folder / PLAN_NAME)
-        text = _read_bytes(self._folder / JOURNAL_NAME)
+        text = self._log.read()
         entries = _intact_entries(text)
         if before is None or not entries:
             return False
@@ -78,13 +79,12 @@ class Journal:
         self._shards = {shard.spec.stem: shard for shard in shards}
         rewritten = b"".join(_line(entry) for entry in entries)
         if rewritten != text:  # what is appended must not follow a torn line, nor lines on what is lost
-            write_text(self._folder / JOURNAL_NAME, rewritten.decode("ascii"))
+            self._log.replace([_line(entry) for entry in entries])
         return True
 
     def begin(self, *, streamed: bool) -> None:
         """Forget everything and begin anew; the files are left to whoever made them."""
-        (self._folder / JOURNAL_NAME).unlink(missing_ok=True)
-        fsync_directory(self._folder)
+        self._log.remove()
         request = self._request | {"streamed": streamed}
         write_text(self._folder / PLAN_NAME, json.dumps(request, indent=2) + "\n")
         self.streamed = streamed
@@ -98,12 +98,13 @@ class Journal:
     def add_run(self, run: SpilledRun, summaries: Sequence[RangeSummary]) -> None:
         """Remember a run file that is safely on disk."""
         self._append({"event": "run"} | run_to_json(run, summaries))
+        self.runs.append(FinishedRun(run=run, summaries=tuple(summaries)))
 
     def add_shard(self, shard: WrittenShard) -> None:
         """Remember a shard that is safely on disk."""
         self._append({"event": "shard"} | dataclasses.asdict(shard))
 
-    def finished_shard(self, spec: ShardSpec, folder: Path) -> WrittenShard | None:
+    def finished_shard(self, spec: ShardSpec, folder: AnyPath) -> WrittenShard | None:
         """Return the shard of `spec` if it is there already, whole."""
         shard = self._shards.get(spec.stem)
         if shard is None or shard.spec != spec:
@@ -113,19 +114,22 @@ class Journal:
 
     def _append(self, entry: dict[str, Any]) -> None:
         line = _line(entry)
-        with self._lock, (self._folder / JOURNAL_NAME).open("ab", buffering=0) as file:
-            while line:
-                line = line[file.write(line) :]
-            os.fsync(file.fileno())
-        fsync_directory(self._folder)
+        with self._lock:
+            self._log.append(line)
 
     def exists(self) -> bool:
         """Whether there is anything that could be continued."""
-        return bool(_intact_entries(_read_bytes(self._folder / JOURNAL_NAME)))
+        return bool(_intact_entries(self._log.read()))
 
     def request_digest(self) -> str:
         """Return the XXH3-128 (hexadecimal) of what the conversion was asked for."""
         return xxhash.xxh3_128_hexdigest(json.dumps(self._request, sort_keys=True).encode())
+
+
+def read_runs(folder: AnyPath) -> list[FinishedRun]:
+    """Return the run files that the journal in the staging folder names, for whoever did not write it."""
+    entries = _intact_entries(Log(folder / JOURNAL_NAME).read())
+    return [run_from_json(entry, folder / "runs") for entry in entries if entry["event"] == "run"]
 
 
 def describe_request(plan: ConvertPlan) -> dict[str, Any]:
@@ -133,7 +137,7 @@ def describe_request(plan: ConvertPlan) -> dict[str, Any]:
     return {
         "journal_version": JOURNAL_VERSION,
         "sources": [
-            {"path": str(file.path.absolute()), "bytes": file.num_bytes, "modified_ns": file.modified_ns}
+            {"path": str(absolute(file.path)), "bytes": file.num_bytes, "modified_ns": file.modified_ns}
             for file in plan.files
         ],
         "options": identity_options(plan) | {"formats": list(plan.options.formats)},
@@ -142,7 +146,7 @@ def describe_request(plan: ConvertPlan) -> dict[str, Any]:
     }
 
 
-def _check_same(before: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
+def _check_same(before: dict[str, Any], now: dict[str, Any], folder: AnyPath) -> None:
     if before == now:
         return
     start_afresh = f"run the command as it was, or start afresh: rm -r {folder}"
@@ -199,21 +203,24 @@ def _whole_runs(found: Sequence[FinishedRun], progress: Progress) -> list[Finish
     return whole
 
 
-def _is_whole(path: Path, entry: ShardEntry) -> bool:
-    if not path.is_file() or path.stat().st_size != entry.bytes:
+def _is_whole(path: AnyPath, entry: ShardEntry) -> bool:
+    if size_of(path) != entry.bytes:
         return False
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256
+        while part := file.read(READ_BYTES):
+            digest.update(part)
+    return digest.hexdigest() == entry.sha256
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_bytes(path: AnyPath) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
         return b""
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def _read_json(path: AnyPath) -> dict[str, Any] | None:
     """Return a plan, or None if there is none that a `Journal` wrote whole."""
     try:
         found = json.loads(_read_bytes(path))

@@ -19,7 +19,8 @@ from pipeline.source.parsed import Reject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+
+    from pipeline.storage.paths import AnyPath
 
 MOMENT_DTYPES = {"count": np.int64, "missing": np.int64}
 
@@ -42,7 +43,7 @@ def run_to_json(run: SpilledRun, summaries: Sequence[RangeSummary]) -> dict[str,
     }
 
 
-def run_from_json(entry: dict[str, Any], folder: Path) -> FinishedRun:
+def run_from_json(entry: dict[str, Any], folder: AnyPath) -> FinishedRun:
     """Return what `run_to_json` wrote; the run file lies in `folder`."""
     blocks = np.frombuffer(base64.b64decode(entry["blocks"]), BLOCK)
     run = SpilledRun(path=folder / entry["file"], shape=tuple(entry["shape"]), blocks=blocks)

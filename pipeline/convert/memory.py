@@ -24,6 +24,7 @@ from pipeline.errors import MemoryBudgetError
 from pipeline.plan import MemoryPlan
 
 BASE_BYTES = 130 << 20
+DASK_BYTES = 64 << 20  # a worker of Dask, with its queues and connections
 COLUMN_BYTES = 16 << 10  # what Polars and the Parquet writer keep for each column
 # A number while its range is read: float64 from Polars (8), in the block (8), as float32 (4), compared (1),
 # ordered for the moments (8), its deviation (8), in the run (8).
@@ -36,7 +37,7 @@ SLACK = 0.80  # the allocators keep some of what is freed, more when other proce
 MAX_CELL_BITS = 16
 
 
-def divide(
+def divide(  # noqa: PLR0913  # the formula has as many variables
     memory_bytes: int,
     *,
     num_workers: int,
@@ -47,6 +48,7 @@ def divide(
     row_group_bytes: int,
     num_row_groups: int,
     encodes_tfrecord: bool,
+    runs_dask: bool = False,
 ) -> MemoryPlan:
     """Return the division of `memory_bytes`; fewer threads where not all can be had.
 
@@ -60,7 +62,7 @@ def divide(
     reading = range_bytes + READING_BYTES_PER_CELL * num_cells_per_range + TEXT_COPIES * text_bytes_per_range
     writing = WRITING_COPIES * row_group_bytes + (ENCODER_BYTES if encodes_tfrecord else 0)
     worker = max(reading, writing)
-    base = BASE_BYTES + COLUMN_BYTES * num_columns
+    base = BASE_BYTES + COLUMN_BYTES * num_columns + (DASK_BYTES if runs_dask else 0)
     usable = int(memory_bytes * SLACK) - base
     affordable = (usable - MIN_RUNS_BYTES) // worker
     if affordable < 1:

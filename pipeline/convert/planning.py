@@ -11,24 +11,25 @@ from pipeline.plan import ConvertPlan, Estimates, cut_shards, record_bytes, row_
 from pipeline.schema import assign_roles, build_schema
 from pipeline.source import cells, columns
 from pipeline.source import sniff as sniffing
+from pipeline.storage.paths import system_errors_told
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pipeline.plan import ConvertOptions, MemoryPlan
     from pipeline.schema import LabelKind, Reading, Schema
     from pipeline.source.sniff import Sniffed
+    from pipeline.storage.paths import AnyPath
 
 COMPRESSION_RATIO = 3  # what compressed CSV text of numbers expands by, for estimates only
 
 
-def make_plan(source: Path, options: ConvertOptions) -> ConvertPlan:
+def make_plan(source: AnyPath, options: ConvertOptions) -> ConvertPlan:
     """Return what a conversion of `source` with `options` will do; reads its first mebibyte.
 
     Raises:
         InputError: the source cannot be used, or the options do not fit its columns.
     """
-    sniffed = sniffing.sniff(source, delimiter=options.delimiter, has_header=options.has_header)
+    with system_errors_told(source, hint="check the disk"):
+        sniffed = sniffing.sniff(source, delimiter=options.delimiter, has_header=options.has_header)
     try:
         schema = _schema(sniffed, options)
     except PipelineError as error:
@@ -54,7 +55,8 @@ def _memory(sniffed: Sniffed, schema: Schema, options: ConvertOptions, estimates
     group_bytes = 8 * (1 + len(schema.used)) + text_bytes * memory.TEXT_COPIES / memory.WRITING_COPIES
     return memory.divide(
         options.memory_bytes,
-        num_workers=options.num_workers or len(os.sched_getaffinity(0)),
+        # Each worker of a cluster is a process of its own, with `--memory` for itself.
+        num_workers=1 if options.engine == "dask" else options.num_workers or len(os.sched_getaffinity(0)),
         num_columns=len(schema.columns),
         num_cells_per_range=round(records_per_range * len(schema.columns)),
         range_bytes=range_bytes,
@@ -62,6 +64,7 @@ def _memory(sniffed: Sniffed, schema: Schema, options: ConvertOptions, estimates
         row_group_bytes=round(group_bytes * min(group_records, estimates.num_records)),
         num_row_groups=-(-estimates.num_records // group_records),
         encodes_tfrecord="tfrecord" in options.formats,
+        runs_dask=options.engine == "dask",
     )
 
 

@@ -6,6 +6,7 @@ disk.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,11 +18,10 @@ from pipeline import moments as moments_of
 from pipeline.errors import NonFiniteError
 from pipeline.formats.batch import ShardBatch, ShardColumn
 from pipeline.manifest import ShardEntry
-from pipeline.storage import HashedFile
+from pipeline.storage.files import HashedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pipeline.runs.ranks import RankIndex
     from pipeline.runs.run import Run
     from pipeline.schema import Schema
+    from pipeline.storage.paths import AnyPath
 
 
 class BatchWriter(Protocol):
@@ -62,7 +63,7 @@ class Finish:
     formats: tuple[ShardFormat, ...]
     compression: str
     fingerprint: str
-    folder: Path
+    folder: AnyPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +76,16 @@ class WrittenShard:
 
 
 def moments_of_ranks(index: RankIndex, begin: int, end: int, batch_records: int) -> Moments:
-    """Return the moments of the numeric columns over the ranks [begin, end), in order of rank."""
-    total = moments_of.empty(index.shape[0])
+    """Return the moments of the numeric columns over the ranks [begin, end), merged in order of rank."""
+    batches = moments_of_batches(index, begin, end, batch_records)
+    return functools.reduce(moments_of.merge, batches, moments_of.empty(index.shape[0]))
+
+
+def moments_of_batches(index: RankIndex, begin: int, end: int, batch_records: int) -> Iterator[Moments]:
+    """Yield the moments of every `batch_records` records of the ranks [begin, end), in order."""
     for pieces in index.batches(begin, end, batch_records):
         values = np.concatenate([piece.numbers for piece in pieces], axis=1, dtype=np.float64)
-        total = moments_of.merge(total, moments_of.of_batch(values))
-    return total
+        yield moments_of.of_batch(values)
 
 
 def shard_columns(schema: Schema) -> tuple[ShardColumn, ...]:

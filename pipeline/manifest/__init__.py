@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import AccessError, ManifestError
@@ -31,7 +32,7 @@ from pipeline.manifest.values import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from upath import UPath
 
 __all__ = [
     "FORMAT_VERSION",
@@ -100,7 +101,7 @@ def from_json(text: str, *, path: str = "") -> Manifest:
     return manifest
 
 
-def load(shards: Path) -> Manifest:
+def load(shards: Path | UPath) -> Manifest:
     """Return the manifest of the dataset in the folder `shards`.
 
     Raises:
@@ -121,7 +122,10 @@ def load(shards: Path) -> Manifest:
     return from_json(text, path=str(path))
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path | UPath) -> bytes:
+    if not isinstance(path, Path):
+        found: bytes = path.read_bytes()
+        return found
     # A link may lead out of the folder, and a pipe would never end.
     if not stat.S_ISREG(path.lstat().st_mode):
         raise ManifestError("not a file: this is no dataset", path=str(path), hint=_REMAKE)

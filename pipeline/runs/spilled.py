@@ -10,7 +10,6 @@ A block is one contiguous read. Where blocks begin, their sizes and checksums (X
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +19,15 @@ import xxhash
 
 from pipeline.errors import DiskError
 from pipeline.runs.run import Run, merge_runs
-from pipeline.storage import fsync_directory
+from pipeline.storage.files import WholeFile
+from pipeline.storage.paths import read_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from pipeline.storage.paths import AnyPath
 
 
 # One entry per cell. An array, not objects: there are as many as spills times cells.
@@ -45,7 +46,7 @@ BLOCK = np.dtype(
 class SpilledRun:
     """A run in a file; `blocks`, BLOCK (num_cells,), tells where the records of each cell are."""
 
-    path: Path
+    path: AnyPath
     shape: tuple[int, int, int]
     blocks: NDArray[np.void]
 
@@ -66,11 +67,7 @@ class SpilledRun:
             DiskError: the bytes are not those that were written.
         """
         block = self.blocks[cell]
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            data = _read_block(descriptor, block)
-        finally:
-            os.close(descriptor)
+        data = self._read_block(block)
         if data is None:
             raise DiskError(
                 f"a temporary file gave back other bytes than were written, at byte {block['offset']}",
@@ -82,21 +79,14 @@ class SpilledRun:
     def is_whole(self) -> bool:
         """Whether the file is there and every block is what was written; takes the memory of a block."""
         try:
-            descriptor = os.open(self.path, os.O_RDONLY)
-        except OSError:
+            return all(self._read_block(block) is not None for block in self.blocks)
+        except OSError:  # it is not there, or a disk that cannot read it
             return False
-        try:
-            return all(_read_block(descriptor, block) is not None for block in self.blocks)
-        except OSError:  # a disk that cannot read it
-            return False
-        finally:
-            os.close(descriptor)
 
-
-def _read_block(descriptor: int, block: np.void) -> bytes | None:
-    """Return the bytes of a block, or None if they are not those that were written."""
-    data = os.pread(descriptor, int(block["num_bytes"]), int(block["offset"]))
-    return data if xxhash.xxh3_64_intdigest(data) == block["checksum"] else None
+    def _read_block(self, block: np.void) -> bytes | None:
+        """Return the bytes of a block, or None if they are not those that were written."""
+        data = read_at(self.path, int(block["offset"]), int(block["num_bytes"]))
+        return data if xxhash.xxh3_64_intdigest(data) == block["checksum"] else None
 
 
 def cell_edges(cell_bits: int) -> NDArray[np.uint64]:
@@ -109,16 +99,15 @@ def cell_positions(run: Run, edges: NDArray[np.uint64]) -> NDArray[np.intp]:
     return np.concatenate([[0], np.searchsorted(run.keys, edges, side="left"), [run.num_records]])
 
 
-def spill(runs: Sequence[Run], path: Path, edges: NDArray[np.uint64]) -> SpilledRun:
+def spill(runs: Sequence[Run], path: AnyPath, edges: NDArray[np.uint64]) -> SpilledRun:
     """Merge `runs` into the file `path`, one cell at a time: takes the memory of a cell, not of the runs.
 
     The file appears whole and is safely on disk when this returns.
     """
-    aside = path.with_name(path.name + ".partial")
     positions = [cell_positions(run, edges).tolist() for run in runs]
     blocks = np.zeros(len(edges) + 1, BLOCK)
     offset = 0
-    with aside.open("wb", buffering=0) as file:
+    with WholeFile(path) as file:
         for cell in range(len(edges) + 1):
             merged = merge_runs(
                 [run.between(at[cell], at[cell + 1]) for run, at in zip(runs, positions, strict=True)]
@@ -127,16 +116,11 @@ def spill(runs: Sequence[Run], path: Path, edges: NDArray[np.uint64]) -> Spilled
             num_bytes = 0
             for part in _encode(merged):
                 digest.update(part)
-                done = 0
-                while done < len(part):
-                    done += file.write(part[done:])
-                num_bytes += len(part)
+                num_bytes += file.write(part)
             is_double = merged.numbers.dtype == np.float64
             blocks[cell] = (offset, num_bytes, merged.num_records, digest.intdigest(), is_double)
             offset += num_bytes
-        os.fsync(file.fileno())
-    aside.rename(path)
-    fsync_directory(path.parent)
+        file.publish()
     return SpilledRun(path=path, shape=runs[0].shape, blocks=blocks)
 
 

@@ -14,9 +14,9 @@ from pipeline.runs.spilled import SpilledRun, cell_edges, spill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from pipeline.runs.run import Run
+    from pipeline.storage.paths import AnyPath
 
 Note = TypeVar("Note")
 
@@ -32,7 +32,7 @@ class RunStore(Generic[Note]):
 
     def __init__(
         self,
-        folder: Path,
+        folder: AnyPath,
         *,
         budget_bytes: int,
         cell_bits: int,

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from pipeline.errors import AccessError, EmptySourceError, SourceChangedError, SourceNotFoundError, nearest
 from pipeline.source.decompress import MAGIC, MAGIC_BYTES, Decompressed
+from pipeline.storage.paths import is_local, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from pipeline.plan import Compression, SourceFile
+    from pipeline.storage.paths import AnyPath
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -28,7 +29,7 @@ class Text(Protocol):
         """Return up to `size` further bytes, none at the end."""
 
 
-def recognise(path: Path) -> Compression:
+def recognise(path: AnyPath) -> Compression:
     """Return how the file is compressed, by its first bytes.
 
     Raises:
@@ -52,12 +53,14 @@ def recognise(path: Path) -> Compression:
     return next((name for name, magic in MAGIC.items() if magic.match(head)), "none")
 
 
-def _head(path: Path) -> bytes:
+def _head(path: AnyPath) -> bytes:
     with path.open("rb") as file:
         return file.read(MAGIC_BYTES)
 
 
-def _neighbours(path: Path) -> str:
+def _neighbours(path: AnyPath) -> str:
+    if not is_local(path):
+        return ""  # who knows how many there are
     try:
         return nearest(path.name, [entry.name for entry in path.parent.iterdir()])
     except OSError:
@@ -65,7 +68,7 @@ def _neighbours(path: Path) -> str:
 
 
 @contextmanager
-def open_text(path: Path, compression: Compression) -> Iterator[Text]:
+def open_text(path: AnyPath, compression: Compression) -> Iterator[Text]:
     """Open the uncompressed bytes of `path` for reading from their beginning.
 
     Its `read` raises CompressionError where compressed data are damaged or cut.
@@ -96,7 +99,7 @@ def count_line_ends(text: bytes, begin: int = 0, end: int | None = None) -> int:
     return text.count(b"\n", begin, end) + num_alone
 
 
-def count_lines(path: Path, compression: Compression, end: int) -> int:
+def count_lines(path: AnyPath, compression: Compression, end: int) -> int:
     """Return the number of line ends in the first `end` bytes of the text, its header; they are read."""
     with open_text(path, compression) as text:
         return count_line_ends(read_exactly(text, end))
@@ -108,10 +111,10 @@ def check_unchanged(file: SourceFile) -> None:
     Raises:
         SourceChangedError: size or time of modification differ.
     """
-    stat = file.path.stat()
-    if (stat.st_size, stat.st_mtime_ns) != (file.num_bytes, file.modified_ns):
+    num_bytes, modified = state_of(file.path)
+    if (num_bytes, modified) != (file.num_bytes, file.modified_ns):
         raise SourceChangedError(
-            f"changed while it was read: {file.num_bytes} bytes before, {stat.st_size} after",
+            f"changed while it was read: {file.num_bytes} bytes before, {num_bytes} after",
             path=str(file.path),
             hint="run the same command again when nothing writes to it",
         )

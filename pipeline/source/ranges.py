@@ -12,7 +12,6 @@ text is cut as it streams by. Both give the same ranges of the same text.
 from __future__ import annotations
 
 import itertools
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,11 +21,14 @@ from pipeline.errors import InputError, LineTooLongError, QuoteError
 from pipeline.plan import ByteRange
 from pipeline.source.files import count_line_ends, open_text, read_exactly
 from pipeline.source.quotes import find_cut, last_cut, unclosed
+from pipeline.storage.paths import random_access
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pipeline.plan import SourceFile
+
+    ReadAt = Callable[[int, int], bytes]
 
 MAX_RECORD_BYTES = 16 << 20  # 20,000 columns of 25 bytes need 0.5 MB; a 10 MB text cell still passes
 LOOK_AHEAD_BYTES = 4 << 10  # one small read finds the end of most records
@@ -131,26 +133,23 @@ class StoredRange:
             LineTooLongError: no line end within `MAX_RECORD_BYTES`.
         """
         cell = self.byte_range
-        descriptor = os.open(self.source.path, os.O_RDONLY)
-        try:
+        # The borders are found first, by two small reads, so that the text is read but never copied.
+        with random_access(self.source.path, max(0, cell.begin - 1), cell.end + LOOK_AHEAD_BYTES) as read_at:
             begin = self.source.text_offset
             if cell.range_index > 0:
-                begin = max(begin, self._next_record(descriptor, cell.begin, counted_from=cell.begin))
-            end = max(begin, self._next_record(descriptor, cell.end, counted_from=begin))
-            # The borders are found first, by two small reads, so that the text is read but never copied.
-            text = _read_at(descriptor, begin, end - begin)
-        finally:
-            os.close(descriptor)
+                begin = max(begin, self._next_record(read_at, cell.begin, counted_from=cell.begin))
+            end = max(begin, self._next_record(read_at, cell.end, counted_from=begin))
+            text = read_at(begin, end - begin)
         if b'"' in text and text.count(b'"') % 2:  # the search alone is ten times faster than the count
             raise CutInsideQuotesError
         return RangeText(file_index=cell.file_index, range_index=cell.range_index, begin=begin, text=text)
 
-    def _next_record(self, descriptor: int, at: int, *, counted_from: int) -> int:
+    def _next_record(self, read_at: ReadAt, at: int, *, counted_from: int) -> int:
         """Return the offset of the first record border at or after `at`, or the size of the file."""
         # The byte before `at` tells whether a record begins just there.
         offset = at - 1
         while offset < self.source.num_bytes:
-            window = os.pread(descriptor, LOOK_AHEAD_BYTES, offset)
+            window = read_at(offset, LOOK_AHEAD_BYTES)
             if not window:
                 break
             found = window.find(b"\n")
@@ -158,30 +157,17 @@ class StoredRange:
                 return offset + found + 1
             offset += len(window)
             if offset - at > MAX_RECORD_BYTES:
-                before = _read_at(descriptor, counted_from, max(at - counted_from, 0))
+                before = read_at(counted_from, max(at - counted_from, 0))
                 begun = counted_from + before.rfind(b"\n") + 1
                 raise _too_long(self.source, begun, line=count_line_ends(before) + 1)
         return self.source.num_bytes
 
 
-def _read_at(descriptor: int, offset: int, num_bytes: int) -> bytes:
-    """Return `num_bytes` of the file at `offset`, fewer only at its end."""
-    first = os.pread(descriptor, num_bytes, offset)
-    if len(first) == num_bytes or not first:
-        return first
-    parts = [first]
-    done = len(first)
-    while done < num_bytes and (part := os.pread(descriptor, num_bytes - done, offset + done)):
-        parts.append(part)
-        done += len(part)
-    return b"".join(parts)
-
-
 def ranges_of(
     source: SourceFile, file_index: int, range_bytes: int, *, delimiter: str, streamed: bool
 ) -> Iterator[RangeTask]:
-    """Yield the ranges of a file: unread where it is plain, as they stream by if `streamed` or compressed."""
-    if streamed or source.compression != "none":
+    """Yield the ranges of a file: unread, or with their text where it must stream by."""
+    if streamed or not source.in_ranges:
         yield from streamed_ranges(source, file_index, range_bytes, delimiter=delimiter)
     else:
         yield from stored_ranges(source, file_index, range_bytes)

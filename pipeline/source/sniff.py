@@ -32,10 +32,12 @@ from pipeline.source.files import (
 )
 from pipeline.source.foreign import check_text
 from pipeline.source.quotes import last_cut
+from pipeline.storage.paths import has_ranges, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from pipeline.storage.paths import AnyPath
 
 from pipeline.plan import Dialect, SourceFile
 
@@ -56,7 +58,7 @@ class Sniffed:
     mean_record_bytes: float
 
 
-def sniff(path: Path, *, delimiter: str | None, has_header: bool, min_columns: int = 2) -> Sniffed:
+def sniff(path: AnyPath, *, delimiter: str | None, has_header: bool, min_columns: int = 2) -> Sniffed:
     """Return what the beginning of the source `path` shows.
 
     A conversion needs two columns, a prediction may do with one. Faults behind the first record are left to
@@ -66,7 +68,7 @@ def sniff(path: Path, *, delimiter: str | None, has_header: bool, min_columns: i
         InputError: there is no such file, or it has no header, no record, or not this delimiter.
     """
     compression = recognise(path)
-    stat = path.stat()
+    num_bytes, modified = state_of(path)
     with open_text(path, compression) as text:
         head = read_exactly(text, SNIFF_BYTES)
     ends_here = len(head) < SNIFF_BYTES
@@ -77,8 +79,8 @@ def sniff(path: Path, *, delimiter: str | None, has_header: bool, min_columns: i
         begin = _skip_blank_lines(head, mark, dialect.delimiter)
         _check_line_ends(head[begin:], ends_here=ends_here)
         with _counting_lines(head[:begin]):
-            num_bytes, header, names = _read_header(head[begin:], dialect)
-        offset = begin + num_bytes
+            header_bytes, header, names = _read_header(head[begin:], dialect)
+        offset = begin + header_bytes
         with _counting_lines(head[:offset]):
             _check_delimiter(head[offset:], names, dialect, min_columns=min_columns)
             body, lines, rows = _first_rows(head[offset:], dialect, ends_here=ends_here)
@@ -87,8 +89,9 @@ def sniff(path: Path, *, delimiter: str | None, has_header: bool, min_columns: i
         raise
     file = SourceFile(
         path=path,
-        num_bytes=stat.st_size,
-        modified_ns=stat.st_mtime_ns,
+        num_bytes=num_bytes,
+        modified_ns=modified,
+        in_ranges=compression == "none" and has_ranges(path),
         compression=compression,
         text_offset=offset,
         num_blank=count_line_ends(head, mark, begin),

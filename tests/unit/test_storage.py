@@ -14,7 +14,8 @@ import pytest
 
 from pipeline.errors import AccessError, BusyError, DiskError, NotANumberError, TargetExistsError
 from pipeline.manifest import MANIFEST_NAME
-from pipeline.storage import HashedFile, check_target, staging, write_text
+from pipeline.storage.files import HashedFile, write_text
+from pipeline.storage.publication import check_target, staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable

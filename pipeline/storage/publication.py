@@ -1,7 +1,7 @@
-"""Owns how bytes reach the disk: staging beside the target, checksums, fsync, atomic publication.
+"""Owns the folder beside the target in which a dataset comes to be, and its publication.
 
-Nothing appears under the target's name before it is whole. Knows no format. Neighbours: `formats` writes into
-a `HashedFile`, `convert` publishes a `Staging`, `lock` keeps others out of it.
+Nothing appears under the target's name before it is whole. Neighbours: `lock` keeps others out of the folder,
+`exchange` puts one dataset in the place of another, `convert` and `train` publish.
 
     shards.incomplete/         beside the target, on the same file system
         lock                   held by the running process
@@ -15,117 +15,27 @@ a `HashedFile`, `convert` publishes a `Staging`, `lock` keeps others out of it.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 import shutil
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import AccessError, DiskError, PipelineError, TargetExistsError
-from pipeline.exchange import exchange
-from pipeline.lock import LOCK_NAME, owned
+from pipeline.errors import OptionError, TargetExistsError
 from pipeline.manifest import MANIFEST_NAME
+from pipeline.storage.exchange import exchange
+from pipeline.storage.files import fsync_directory, write_text
+from pipeline.storage.lock import LOCK_NAME, owned
+from pipeline.storage.paths import names_in, remove_tree, system_errors_told
+from pipeline.storage.store import INCOMPLETE, RECEIPT_NAME, StoreStaging
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
+    from pipeline.storage.paths import AnyPath
 
-HEAD_BYTES = 4096  # what tells one shard from another without reading either
-RECEIPT_NAME = "receipt.json"
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
-
-
-class HashedFile:
-    """A file to be written once, front to back; counts and hashes (SHA-256) what passes.
-
-    Written aside; it appears under its name, whole and safely on disk, with `publish`.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._aside = path.with_name(path.name + ".partial")
-        self._file = self._aside.open("wb", buffering=0)
-        self._hash = hashlib.sha256()
-        self._head_hash = hashlib.sha256()
-        self.num_bytes = 0
-
-    def write(self, data: bytes | memoryview) -> int:
-        """Append `data`, any buffer of bytes."""
-        view = memoryview(data).cast("B")
-        self._hash.update(view)
-        if self.num_bytes < HEAD_BYTES:
-            self._head_hash.update(view[: HEAD_BYTES - self.num_bytes])
-        self.num_bytes += len(view)
-        done = 0
-        while done < len(view):
-            done += self._file.write(view[done:])
-        return len(view)
-
-    def tell(self) -> int:
-        """Return the number of bytes written."""
-        return self.num_bytes
-
-    def flush(self) -> None:
-        """Do nothing: every write goes straight to the system."""
-
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._file.closed
-
-    def publish(self) -> None:
-        """Force the bytes to the disk and give the file its name."""
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._aside.rename(self._path)
-        fsync_directory(self._path.parent)
-
-    def close(self) -> None:
-        """Close without publishing, unless that is done."""
-        self._file.close()
-
-    @property
-    def sha256(self) -> str:
-        """The SHA-256 of all bytes written, hexadecimal."""
-        return self._hash.hexdigest()
-
-    @property
-    def head_sha256(self) -> str:
-        """The SHA-256 of the first 4,096 bytes written, or of all where they are fewer."""
-        return self._head_hash.hexdigest()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def fsync_directory(path: Path) -> None:
-    """Force the names in the directory `path` to the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file aside, force it to the disk, and rename it to `path`."""
-    aside = path.with_name(path.name + ".partial")
-    with aside.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.rename(path)
-    fsync_directory(path.parent)
+READ_ONLY = {"http", "https"}
 
 
 class Staging:
@@ -134,7 +44,7 @@ class Staging:
     def __init__(self, target: Path) -> None:
         target = target.absolute()  # "." has no name that something beside it could be called after
         self.target = target
-        self.folder = target.with_name(target.name + ".incomplete")
+        self.folder = target.with_name(target.name + INCOMPLETE)
         self.dataset = self.folder / "dataset"
         self.runs = self.folder / "runs"
         self._old = self.folder / "old"
@@ -154,7 +64,7 @@ class Staging:
         """Make empty folders for the dataset and for runs."""
         (self.folder / RECEIPT_NAME).unlink(missing_ok=True)
         for folder in (self.dataset, self.runs):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
             folder.mkdir()
         fsync_directory(self.folder)
 
@@ -172,7 +82,7 @@ class Staging:
         if not self.target.exists():
             self.dataset.rename(self.target)
         elif not exchange(self.dataset, self.target):
-            shutil.rmtree(self._old, ignore_errors=True)
+            remove_tree(self._old)
             self.target.rename(self._old)
             self.dataset.rename(self.target)
         fsync_directory(self.target.parent)
@@ -229,19 +139,37 @@ def _contents(folder: Path) -> str:
     return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
 
 
-def check_target(target: Path, *, overwrite: bool) -> None:
+AnyStaging = Staging | StoreStaging
+
+
+def staging_exists(target: AnyPath) -> bool:
+    """Whether there is unfinished work for `target`."""
+    if isinstance(target, Path):
+        return Staging(target).folder.exists()
+    return bool(names_in(StoreStaging(target).folder))
+
+
+def check_target(target: AnyPath, *, overwrite: bool) -> None:
     """Raise if a dataset may not be written to `target`.
 
     Raises:
+        OptionError: nothing can be written there.
         TargetExistsError: it is a file, a folder that is no dataset, or a dataset and `overwrite` is not set.
     """
-    if not target.exists() and not target.is_symlink():
+    if not isinstance(target, Path) and target.protocol in READ_ONLY:
+        raise OptionError(
+            f"{target.protocol}:// can only be read", path=str(target), hint="name another target"
+        )
+    if isinstance(target, Path) and not target.exists() and not target.is_symlink():
         return
-    if not target.is_dir() or target.is_symlink():
+    if isinstance(target, Path) and (not target.is_dir() or target.is_symlink()):
         raise TargetExistsError("the target is not a folder", path=str(target), hint="name another target")
-    if not any(target.iterdir()):
+    names = set(names_in(target))
+    if not names:
         return
-    if not (target / MANIFEST_NAME).exists():
+    if MANIFEST_NAME not in names:
+        if not isinstance(target, Path) and StoreStaging(target).has_receipt():
+            return  # an unfinished publication
         raise TargetExistsError(
             "the target is a folder that holds other things", path=str(target), hint="name another target"
         )
@@ -251,26 +179,6 @@ def check_target(target: Path, *, overwrite: bool) -> None:
             path=str(target),
             hint="pass --overwrite to replace it, or name another target",
         )
-
-
-@contextmanager
-def system_errors_told(path: Path, *, hint: str) -> Iterator[None]:
-    """Turn what the system says of disk and permissions into our errors, at `path` where it names none.
-
-    Raises:
-        AccessError: permission denied.
-        DiskError: the disk is full or fails; with `hint`.
-    """
-    try:
-        yield
-    except PipelineError:
-        raise
-    except PermissionError as error:
-        raise AccessError("permission denied", path=str(error.filename or path)) from None
-    except OSError as error:
-        if error.errno not in DISK_ERRORS:
-            raise
-        raise DiskError(os.strerror(error.errno or 0), path=str(error.filename or path), hint=hint) from None
 
 
 @contextmanager
@@ -295,3 +203,18 @@ def staging(target: Path, *, resumable: bool = False) -> Iterator[Staging]:
             if not resumable:
                 stage.discard()
             raise
+
+
+@contextmanager
+def staging_anywhere(target: AnyPath) -> Iterator[AnyStaging]:
+    """Own the staging folder of a target on this machine or in a store; it stays, for whoever continues.
+
+    Raises:
+        StoreError: the store failed; and what `staging` raises.
+    """
+    if isinstance(target, Path):
+        with staging(target, resumable=True) as stage:
+            yield stage
+        return
+    with system_errors_told(target, hint="run the same command again: it continues"):
+        yield StoreStaging(target)
