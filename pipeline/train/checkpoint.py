@@ -60,8 +60,9 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
         ModelError: it is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        # As a zip from the start: given another file, `np.load` would look for a pickle, or leave it open.
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as members:
+            arrays = {name: members[name] for name in members.files}
         tree = json.loads(arrays.pop(TREE).tobytes())
     except FileNotFoundError:
         return None

@@ -134,6 +134,7 @@ class Continuing:
 
     def batches_done(self, network: keras.Model, trained: Mapping[str, float], *, seconds: float) -> None:
         """Note the figures of an epoch whose batches are all done; write them if that is due."""
+        self._batches_since += 1  # the last one
         self.standing = dataclasses.replace(self.standing, trained=dict(trained), seconds=seconds)
         self._write_if_due(network)
 
