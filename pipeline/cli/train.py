@@ -16,8 +16,18 @@ if TYPE_CHECKING:
 
 # The names are repeated here because importing the module that owns them would load NumPy for `--help`;
 # tests/unit/test_cli.py holds the two together.
+MODELS = ["dense", "resnet"]
 ACTIVATIONS = ["relu", "elu", "selu", "gelu", "silu", "mish", "leaky_relu", "tanh", "sigmoid", "softplus"]
 OPTIMIZERS = ["adam", "adamw", "adamax", "nadam", "lion", "rmsprop", "sgd", "adagrad", "adadelta"]
+SCHEDULES = ["constant", "cosine"]
+CLASS_WEIGHTS = ["none", "balanced"]
+PRECISIONS = ["float32", "mixed_bfloat16", "mixed_float16"]
+STRATEGIES = ["none", "mirrored", "multiworker"]
+
+
+def _by_model(dense: object, resnet: object, text: str) -> str:
+    """Return a help text with the defaults of both networks."""
+    return f"{text}  [default: {dense}; resnet: {resnet}]"
 
 
 @click.command("train", short_help="Train a network on shards; the model takes raw rows.")
@@ -30,22 +40,66 @@ OPTIMIZERS = ["adam", "adamw", "adamax", "nadam", "lion", "rmsprop", "sgd", "ada
     show_default=True,
     help="Folder for the model, its history, metrics and plots.",
 )
+@click.option("--model", type=click.Choice(MODELS), default="dense", show_default=True, help="Which network.")
 @click.option(
-    "--layers", default="500,400,300,200,100", show_default=True, help="Units of the hidden layers."
+    "--layers",
+    help=_by_model("500,400,300,200,100", "128,128,128", "Units of the hidden layers, or in each block."),
 )
-@click.option("--activation", type=click.Choice(ACTIVATIONS), default="relu", show_default=True)
-@click.option("--batch-norm/--no-batch-norm", default=True, show_default=True, help="Batch normalization.")
-@click.option("--dropout", type=float, default=0.0, show_default=True, help="Share of units left out.")
-@click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="adam", show_default=True)
-@click.option("--learning-rate", type=float, default=1e-3, show_default=True)
-@click.option("--batch-size", type=int, default=1024, show_default=True, help="Records per step.")
-@click.option("--epochs", type=int, default=30, show_default=True, help="At most so many epochs.")
+@click.option(
+    "--activation", type=click.Choice(ACTIVATIONS), help=_by_model("relu", "silu", "What follows a layer.")
+)
+@click.option(
+    "--batch-norm/--no-batch-norm", default=True, show_default=True, help="Batch normalization (dense)."
+)
+@click.option("--dropout", type=float, help=_by_model(0.0, 0.1, "Share of units left out."))
+@click.option(
+    "--optimizer", type=click.Choice(OPTIMIZERS), help=_by_model("adam", "adamw", "What changes the weights.")
+)
+@click.option("--learning-rate", type=float, help=_by_model(0.001, 0.002, "Its greatest value."))
+@click.option(
+    "--schedule",
+    type=click.Choice(SCHEDULES),
+    help=_by_model("constant", "cosine", "The learning rate over all epochs; cosine ends at 0."),
+)
+@click.option(
+    "--warmup",
+    type=float,
+    metavar="SHARE|STEPS",
+    help=_by_model(
+        0, 0.05, "Steps over which the learning rate rises: 0.05 is a twentieth of all, 500 so many."
+    ),
+)
+@click.option(
+    "--weight-decay",
+    type=float,
+    help=_by_model("0.004 for adamw, else 0", 0.01, "By how much weights shrink, times the learning rate."),
+)
+@click.option(
+    "--label-smoothing",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Share of a record's label that is spread over all classes.",
+)
+@click.option(
+    "--class-weight",
+    type=click.Choice(CLASS_WEIGHTS),
+    default="none",
+    show_default=True,
+    help="balanced: classes count alike, however many records they have.",
+)
+@click.option(
+    "--batch-size",
+    type=int,
+    default=1024,
+    show_default=True,
+    help="Records per step, over all workers.",
+)
+@click.option("--epochs", type=int, help=_by_model(30, 15, "At most so many epochs."))
 @click.option(
     "--patience",
     type=int,
-    default=3,
-    show_default=True,
-    help="Stop after so many epochs without a better validation loss; 0: never.",
+    help=_by_model(3, 0, "Stop after so many epochs without a better validation loss; 0: never."),
 )
 @click.option("--seed", type=int, default=42, show_default=True, help="Decides first weights and order.")
 @click.option(
@@ -54,8 +108,29 @@ OPTIMIZERS = ["adam", "adamw", "adamax", "nadam", "lion", "rmsprop", "sgd", "ada
     type=click.Choice(["parquet", "tfrecord"]),
     help="Which shards to read.  [default: those that are there]",
 )
-@click.option("--jit", is_flag=True, help="Compile the network with XLA.")
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="float32",
+    show_default=True,
+    help="What the hidden layers compute in; weights stay float32.",
+)
+@click.option("--jit/--no-jit", default=False, show_default=True, help="Compile the network with XLA.")
+@click.option(
+    "--steps-per-execution",
+    default="1",
+    show_default=True,
+    metavar="auto|N",
+    help="Steps between two looks at the loss.",
+)
 @click.option("--deterministic", is_flag=True, help="The same weights in every run, more slowly.")
+@click.option(
+    "--strategy",
+    type=click.Choice(STRATEGIES),
+    default="none",
+    show_default=True,
+    help="Train on all GPUs of this machine (mirrored), or with the workers in TF_CONFIG (multiworker).",
+)
 @click.option(
     "--checkpoint-every",
     default="60s",
@@ -75,6 +150,7 @@ def train_command(shards: Path, output: Path, **given: Any) -> None:  # noqa: AN
     \b
     Examples:
       pipeline train shards/ -o model/
+      pipeline train shards/ --model resnet
       pipeline train shards/ --layers 64,32 --optimizer adamw --epochs 100 --patience 10
     """  # noqa: D301  # \b is click's mark for a paragraph that is not rewrapped
     as_json, is_quiet = given.pop("as_json"), given.pop("quiet")
@@ -90,10 +166,17 @@ def train_command(shards: Path, output: Path, **given: Any) -> None:  # noqa: AN
 
 
 def _options(given: dict[str, Any]) -> TrainOptions:
-    from pipeline.train import TrainOptions, parse_interval, parse_layers  # noqa: PLC0415
+    from pipeline.train import default_options, parse_interval, parse_layers, parse_steps  # noqa: PLC0415
 
-    layers, interval = parse_layers(given.pop("layers")), parse_interval(given.pop("checkpoint_every"))
-    return TrainOptions(layers=layers, checkpoint_every=interval, **given)
+    chosen = {name: value for name, value in given.items() if value is not None}
+    for name, parse in (
+        ("layers", parse_layers),
+        ("steps_per_execution", parse_steps),
+        ("checkpoint_every", parse_interval),
+    ):
+        if name in chosen:
+            chosen[name] = parse(chosen[name])
+    return dataclasses.replace(default_options(given["model"]), **chosen)
 
 
 def _summary_json(summary: TrainSummary) -> dict[str, Any]:
@@ -103,6 +186,9 @@ def _summary_json(summary: TrainSummary) -> dict[str, Any]:
         "metrics": dataclasses.asdict(summary.metrics),
         "epochs": len(summary.history),
         "best_epoch": summary.best_epoch,
+        "history": [dataclasses.asdict(record) for record in summary.history],
+        "rank": summary.rank,
+        "world_size": summary.world_size,
         "parameters": summary.num_parameters,
         "warnings": list(summary.warnings),
         "seconds": round(summary.seconds, 3),
@@ -121,5 +207,6 @@ def _summary_text(summary: TrainSummary) -> str:
         elif isinstance(value, float):
             lines.append(f"  {name:<16}{value:>12.4f}")
     lines += [f"warning: {warning}" for warning in summary.warnings]
-    lines.append(f"{summary.output} is ready after {summary.seconds:.1f} s")
+    written = f"{summary.output} is ready" if summary.rank == 0 else "worker 0 writes the model; ready"
+    lines.append(f"{written} after {summary.seconds:.1f} s")
     return "\n".join(lines)

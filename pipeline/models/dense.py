@@ -27,26 +27,42 @@ def build(
     activation: str,
     batch_norm: bool,
     dropout: float,
+    precision: str = "float32",
 ) -> keras.Model:
     """Return the network: float32 (batch, num_features) → float32 (batch, target.units), in label units.
 
-    With the default options this is the network of the report: 500-400-300-200-100, relu, batch normalization
-    of the input and after each layer. Its weights depend on Keras' global seed.
+    The hidden layers compute in `precision`, a dtype policy of Keras; weights and outputs are float32. With
+    the default options this is the network of the report: 500-400-300-200-100, relu, batch normalization of
+    the input and after each layer. Its weights depend on Keras' global seed.
     """
     keras = backend.keras()
     inputs = keras.Input((num_features,), name="standardized", dtype="float32")
-    values = _norm(0)(inputs) if batch_norm else inputs
+    values = _norm(0, precision)(inputs) if batch_norm else inputs
     for depth, units in enumerate(layers, start=1):
-        values = keras.layers.Dense(units, activation=activation, name=f"dense_{depth}")(values)
+        values = keras.layers.Dense(units, activation=activation, dtype=precision, name=f"dense_{depth}")(
+            values
+        )
         if batch_norm:
-            values = _norm(depth)(values)
+            values = _norm(depth, precision)(values)
         if dropout:
-            values = keras.layers.Dropout(dropout, name=f"dropout_{depth}")(values)
-    outputs = keras.layers.Dense(target.units, activation=target.activation, name="output")(values)
-    if (target.scale, target.offset) != (1.0, 0.0):
-        outputs = keras.layers.Rescaling(target.scale, offset=target.offset, name="label_unit")(outputs)
+            values = keras.layers.Dropout(dropout, dtype=precision, name=f"dropout_{depth}")(values)
+    outputs = output_layers(values, target)
     return keras.Model(inputs, outputs, name="dense")
 
 
-def _norm(depth: int) -> keras.layers.Layer:
-    return backend.keras().layers.BatchNormalization(momentum=MOMENTUM, name=f"norm_{depth}")
+def output_layers(values: keras.KerasTensor, target: Target) -> keras.KerasTensor:
+    """Return what a network predicts from its last hidden values: float32, in label units."""
+    keras = backend.keras()
+    outputs = keras.layers.Dense(target.units, activation=target.activation, dtype="float32", name="output")(
+        values
+    )
+    if (target.scale, target.offset) != (1.0, 0.0):
+        rescaling = keras.layers.Rescaling(
+            target.scale, offset=target.offset, dtype="float32", name="label_unit"
+        )
+        outputs = rescaling(outputs)
+    return outputs
+
+
+def _norm(depth: int, precision: str) -> keras.layers.Layer:
+    return backend.keras().layers.BatchNormalization(momentum=MOMENTUM, dtype=precision, name=f"norm_{depth}")

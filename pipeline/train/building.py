@@ -1,0 +1,102 @@
+"""Owns how a network comes to be: the one that is asked for, with its first weights, compiled for training.
+
+The network that is trained may compute at half the precision, or exist in several replicas. What is saved and
+judged is a copy of it that does neither.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline import backend
+from pipeline.models import dense, resnet
+from pipeline.models.loss import loss_of
+from pipeline.train.optimizer import optimizer_of
+
+if TYPE_CHECKING:
+    import keras
+
+    from pipeline.models.target import Target
+    from pipeline.train.options import TrainOptions
+    from pipeline.train.workers import Workers
+
+MAX_STEPS_PER_EXECUTION = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Networks:
+    """`trained` is compiled; `local` is the same in float32, for this process alone."""
+
+    trained: keras.Model
+    local: keras.Model
+
+    def update_local(self) -> keras.Model:
+        """Return the local network with the weights of the trained one."""
+        self.local.set_weights(self.trained.get_weights())
+        return self.local
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What is to be learned: `num_steps` is the number of steps in an epoch."""
+
+    num_features: int
+    target: Target
+    class_weights: tuple[float, ...] | None
+    num_steps: int
+
+
+def build(task: Task, options: TrainOptions, workers: Workers) -> Networks:
+    """Return the networks; the first weights are a function of the seed."""
+    tf, keras = backend.tensorflow(), backend.keras()
+    keras.utils.set_random_seed(options.seed)
+    if options.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    loss = loss_of(task.target, label_smoothing=options.label_smoothing, class_weights=task.class_weights)
+    judged = {
+        "loss": loss,
+        "loss_weights": task.target.loss_scale,
+        "weighted_metrics": [task.target.metric],
+    }
+    with workers.strategy.scope() if workers.strategy else nullcontext():
+        trained = network_of(task, options, precision=options.precision)
+        trained.compile(
+            optimizer=optimizer_of(trained, options, task.num_steps * options.epochs),
+            jit_compile=options.jit,
+            steps_per_execution=_steps_per_execution(task, options),
+            **judged,
+        )
+    local = network_of(task, options, precision="float32")
+    local.compile(jit_compile=options.jit, **judged)
+    return Networks(trained=trained, local=local)
+
+
+def network_of(task: Task, options: TrainOptions, *, precision: str) -> keras.Model:
+    """Return the network by its name in `--model`, not compiled."""
+    if options.model == "resnet":
+        return resnet.build(
+            task.num_features,
+            task.target,
+            layers=options.layers,
+            activation=options.activation,
+            dropout=options.dropout,
+            precision=precision,
+        )
+    return dense.build(
+        task.num_features,
+        task.target,
+        layers=options.layers,
+        activation=options.activation,
+        batch_norm=options.batch_norm,
+        dropout=options.dropout,
+        precision=precision,
+    )
+
+
+def _steps_per_execution(task: Task, options: TrainOptions) -> int:
+    """Return how many steps run between two looks at the loss, at least twenty looks in an epoch."""
+    if options.strategy != "none":
+        return 1
+    return options.steps_per_execution or max(1, min(MAX_STEPS_PER_EXECUTION, task.num_steps // 20))
