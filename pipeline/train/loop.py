@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline import backend
 from pipeline.train.history import EpochRecord
 from pipeline.train.passes import check_weights
 
@@ -75,6 +76,7 @@ def _run_epoch(
     progress: Progress,
 ) -> EpochRecord:
     epoch, feed = memory.standing.epoch, passes.feed
+    convert_to_numpy = backend.keras().ops.convert_to_numpy  # the rate may exist once per replica
     num_train, num_val = feed.num_records("train"), feed.num_records("val")
     progress.start(f"epoch {epoch}/{options.epochs}", total=num_train + num_val, unit="records")
     trained = memory.standing.trained
@@ -94,7 +96,7 @@ def _run_epoch(
         metric=trained[metric],
         val_loss=val.get("loss"),
         val_metric=val.get(metric),
-        learning_rate=float(passes.network.optimizer.learning_rate),
+        learning_rate=float(convert_to_numpy(passes.network.optimizer.learning_rate)),
         seconds=seconds,
         records_per_second=feed.records_of_steps(feed.num_steps) / seconds,
     )
