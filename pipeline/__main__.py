@@ -24,5 +24,18 @@ def main() -> None:
     os._exit(status if isinstance(status, int) else 1)
 
 
+def _open_streams() -> None:
+    """Let streams that the caller closed lead nowhere.
+
+    Otherwise the next files to be opened, shards among them, would take their places, and get whatever a
+    library has to say to standard error.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004  # 0, 1, 2: the streams
+        pass
+    os.close(descriptor)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+
+
 if __name__ == "__main__":
     main()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from pipeline.cli.evaluate import evaluate_command
 from pipeline.cli.fetch import fetch_group
 from pipeline.cli.train import train_command
 from pipeline.cli.verify import verify_command
-from pipeline.errors import PipelineError
+from pipeline.errors import DiskError, PipelineError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -92,6 +93,9 @@ def _report(error: Exception, *, debug: bool) -> int:
         # Whoever reads our output has gone, as in `pipeline … | head`; nothing more to say to them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return INTERNAL
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
+        # What is told of files has their names; what has none is where we print.
+        error = DiskError(os.strerror(errno.ENOSPC), path="standard output", hint="the work itself is done")
     if isinstance(error, PipelineError):
         click.echo(f"error[{error.code}] {escape(str(error))}", err=True)
         hint, status = error.hint, error.exit_status

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -162,9 +162,11 @@ def _read_ranges(plan: ConvertPlan, work: Work, progress: Progress) -> tuple[Acc
     is_plain = all(file.compression == "none" for file in plan.files)
     progress.start("reading", total=plan.estimates.text_bytes if is_plain else None, unit="bytes")
     try:
-        for summary in work.read():
-            accounts.add(summary)
-            progress.advance(summary.num_text_bytes)
+        # Closed, so that no thread still writes when an error is handled.
+        with closing(work.read()) as summaries:
+            for summary in summaries:
+                accounts.add(summary)
+                progress.advance(summary.num_text_bytes)
     except PipelineError as error:
         # Results come in range order, so all lines before the faulty range are counted by now.
         if error.line is not None and not isinstance(error, TooManyRejectsError):
@@ -197,9 +199,10 @@ def _write(
     finish = _finish(plan, accounts, train, classes, batch_records, folder)
     progress.start("writing shards", total=index.num_records, unit="records")
     written: list[WrittenShard] = []
-    for shard in work.write(specs, finish):
-        written.append(shard)
-        progress.advance(shard.spec.end - shard.spec.begin)
+    with closing(work.write(specs, finish)) as shards:
+        for shard in shards:
+            written.append(shard)
+            progress.advance(shard.spec.end - shard.spec.begin)
     progress.finish()
     return build_manifest(plan, accounts, train, classes, written)
 

@@ -33,7 +33,7 @@ from pipeline.source.ranges import stored_ranges, streamed_ranges
 from pipeline.storage.paths import absolute, make_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from pipeline.convert.journal import Journal
     from pipeline.convert.reading import RangeResult, RangeSummary
@@ -82,7 +82,7 @@ class ClusterWork:
         self._journal = journal
         self._engine = engine
 
-    def read(self) -> Iterator[RangeSummary]:
+    def read(self) -> Generator[RangeSummary, None, None]:
         """Read all ranges into run files; yield their summaries in range order."""
         known = deque(sorted(self._journal.summaries().items()))
         tasks = list(self._read_tasks({place: summary.num_lines for place, summary in known}))
@@ -150,7 +150,7 @@ class ClusterWork:
                 total = moments_of.merge(total, moments)
         return total
 
-    def write(self, specs: Sequence[ShardSpec], finish: Finish) -> Iterator[WrittenShard]:
+    def write(self, specs: Sequence[ShardSpec], finish: Finish) -> Generator[WrittenShard, None, None]:
         """Write the shards that are not there yet; yield all of them in order."""
         there = {spec.stem: self._journal.finished_shard(spec, finish.folder) for spec in specs}
         shared = dataclasses.replace(self._with_token(), finish=finish)

@@ -18,7 +18,7 @@ from pipeline.runs.store import RunStore
 from pipeline.source.ranges import ranges_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from pipeline.convert.journal import Journal
     from pipeline.convert.reading import RangeSummary
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class Work(Protocol):
     """A way to do the two halves; the dataset does not depend on it."""
 
-    def read(self) -> Iterator[RangeSummary]:
+    def read(self) -> Generator[RangeSummary, None, None]:
         """Read all ranges into runs; yield their summaries in range order."""
 
     def index(self) -> RankIndex:
@@ -42,7 +42,7 @@ class Work(Protocol):
     def moments(self, begin: int, end: int, batch_records: int) -> Moments:
         """Return the moments of the numeric columns over the ranks [begin, end), merged in order of rank."""
 
-    def write(self, specs: Sequence[ShardSpec], finish: Finish) -> Iterator[WrittenShard]:
+    def write(self, specs: Sequence[ShardSpec], finish: Finish) -> Generator[WrittenShard, None, None]:
         """Write the shards that are not there yet; yield all of them in order."""
 
 
@@ -61,7 +61,7 @@ class ThreadWork:
         )
         self._index: RankIndex | None = None
 
-    def read(self) -> Iterator[RangeSummary]:
+    def read(self) -> Generator[RangeSummary, None, None]:
         """See `Work.read`."""
         known = self._journal.summaries()
 
@@ -85,7 +85,7 @@ class ThreadWork:
         """See `Work.moments`."""
         return moments_of_ranks(self.index(), begin, end, batch_records)
 
-    def write(self, specs: Sequence[ShardSpec], finish: Finish) -> Iterator[WrittenShard]:
+    def write(self, specs: Sequence[ShardSpec], finish: Finish) -> Generator[WrittenShard, None, None]:
         """See `Work.write`."""
         index = self.index()
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import OptionError, TargetExistsError
 from pipeline.manifest import MANIFEST_NAME
 from pipeline.storage.exchange import exchange
-from pipeline.storage.files import fsync_directory, write_text
+from pipeline.storage.files import PARTIAL, fsync_directory, write_text
 from pipeline.storage.lock import LOCK_NAME, owned
 from pipeline.storage.paths import names_in, remove_tree, system_errors_told
 from pipeline.storage.store import INCOMPLETE, RECEIPT_NAME, StoreStaging
@@ -51,9 +51,15 @@ class Staging:
         self._missing = [folder for folder in self.folder.parents if not folder.exists()]
 
     def settle(self) -> None:
-        """Force the folder's own name to the disk, and finish what a crash left half done in publishing."""
+        """Force the folder's own name to the disk, and clear up after a crash.
+
+        Files half written are removed, and what was half done in publishing is finished.
+        """
         for folder in (self.folder, *self._missing):
             fsync_directory(folder.parent)
+        for folder in (self.folder, self.dataset, self.runs):
+            for path in folder.glob(f"*{PARTIAL}"):
+                path.unlink()
         if self._old.exists() and not self.target.exists():
             self._old.rename(self.target)
             fsync_directory(self.target.parent)
