@@ -1,6 +1,6 @@
 """Owns a single file written aside: `dest.partial`, its lock, and its publication as `dest` by one rename.
 
-Neighbours: `fetch` and `download` write into it; a whole dataset is staged by `storage`.
+Neighbours: `fetch`, `download` and `predict` write into it; a whole dataset is staged by `storage`.
 """
 
 from __future__ import annotations
@@ -54,12 +54,61 @@ def written_aside(dest: Path, *, num_bytes: int) -> Iterator[BufferedRandom]:
         fsync_directory(dest.parent)
 
 
-def _check_absent(dest: Path) -> None:
+@contextmanager
+def written_anew(dest: Path, *, overwrite: bool) -> Iterator[BufferedRandom]:
+    """Yield the partial file of `dest`, owned by this process and empty, to be written.
+
+    Leaving the block without an error forces the file to the disk and renames it to `dest`, which is replaced
+    with `overwrite`; leaving it with one leaves nothing. Folders above `dest` are made.
+
+    Raises:
+        TargetExistsError: `dest` exists and `overwrite` is not set, or is no file.
+        BusyError: another process is writing it.
+        DiskError: the disk is full or fails.
+        AccessError: permission denied.
+    """
+    with system_errors_told(dest, hint=_MAKE_ROOM):
+        check_file(dest, overwrite=overwrite)
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        with partial_path(dest).open("a+b") as file:
+            _lock(file, dest)
+            try:
+                check_file(dest, overwrite=overwrite)
+                file.truncate(0)
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            except BaseException:
+                partial_path(dest).unlink(missing_ok=True)
+                raise
+            partial_path(dest).rename(dest)
+        fsync_directory(dest.parent)
+
+
+def check_file(dest: Path, *, overwrite: bool) -> None:
+    """Raise if a file may not be written to `dest`.
+
+    Raises:
+        TargetExistsError: it is no file, or one and `overwrite` is not set.
+    """
+    if not overwrite:
+        hint = "pass --overwrite to replace it, or name another"
+        _check_absent(dest, hint=hint if dest.is_file() and not dest.is_symlink() else "name another")
+    elif dest.is_symlink() or (dest.exists() and not dest.is_file()):
+        raise TargetExistsError("is no file", path=str(dest), hint="name another")
+
+
+def _check_absent(dest: Path, *, hint: str = "remove it, or name another") -> None:
     if dest.exists() or dest.is_symlink():
-        raise TargetExistsError("exists already", path=str(dest), hint="remove it, or name another")
+        raise TargetExistsError("exists already", path=str(dest), hint=hint)
 
 
 def _own(file: BufferedRandom, dest: Path) -> None:
+    _lock(file, dest)
+    _check_absent(dest)
+
+
+def _lock(file: BufferedRandom, dest: Path) -> None:
     """Lock the partial file; raise if another process has it, or has renamed it since it was opened."""
     busy = BusyError("busy: another process writes it", path=str(dest), hint="wait until it ends, or end it")
     try:
@@ -68,7 +117,6 @@ def _own(file: BufferedRandom, dest: Path) -> None:
             raise busy
     except (BlockingIOError, FileNotFoundError):
         raise busy from None
-    _check_absent(dest)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ HOMES = {
     "dask": ["engine/dask.py"],
     "distributed": ["engine/dask.py"],
     "polars": ["source", "loader"],
-    "pyarrow": ["source", "runs", "formats", "convert", "loader"],
+    "pyarrow": ["source", "runs", "formats", "convert", "loader", "predict"],
     "tensorflow": ["backend.py", "loader", "models", "train", "evaluate", "predict"],
     "keras": ["backend.py", "models", "train", "evaluate", "predict"],
     "torch": ["loader/torchdata.py"],

@@ -17,6 +17,7 @@ from pipeline.cli.convert import convert_command
 from pipeline.cli.display import escape
 from pipeline.cli.evaluate import evaluate_command
 from pipeline.cli.fetch import fetch_group
+from pipeline.cli.predict import predict_command
 from pipeline.cli.train import train_command
 from pipeline.cli.verify import verify_command
 from pipeline.errors import DiskError, PipelineError
@@ -48,6 +49,7 @@ cli.add_command(fetch_group)
 cli.add_command(convert_command)
 cli.add_command(train_command)
 cli.add_command(evaluate_command)
+cli.add_command(predict_command)
 cli.add_command(verify_command)
 
 

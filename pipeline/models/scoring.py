@@ -5,6 +5,7 @@ Neighbours: `saved` opens the model; `evaluate` and `predict` call what this ret
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     Score = Callable[[NDArray[np.float64]], NDArray[np.float32]]
 
-CENTRE_NAME = "centre"  # the layer that subtracts the means, see `raw`
+CENTRE_NAME, SCALE_NAME = "centre", "scale"  # the layers that standardize, see `raw`
 THRESHOLD = 0.5
 
 
@@ -48,11 +49,23 @@ def score_function(saved: SavedModel) -> Score:
     return score
 
 
-def feature_means(saved: SavedModel) -> NDArray[np.float64] | None:
-    """Return the mean of each feature in the train split, (num_features,), if the model knows them."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Standardization:
+    """What a model does to each feature first: (x - mean) / scale; both (num_features,)."""
+
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+
+def standardization(saved: SavedModel) -> Standardization | None:
+    """Return how the model standardizes, or None if it takes the features as they are."""
     if not saved.description.standardized:
         return None
-    return -np.asarray(saved.keras_model.get_layer(CENTRE_NAME).offset, np.float64)
+    model = saved.keras_model
+    return Standardization(
+        mean=-np.asarray(model.get_layer(CENTRE_NAME).offset, np.float64),
+        scale=1 / np.asarray(model.get_layer(SCALE_NAME).scale, np.float64),
+    )
 
 
 def class_probabilities(described: ModelDescription, score: NDArray[np.float32]) -> NDArray[np.float32]:

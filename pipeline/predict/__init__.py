@@ -1,0 +1,174 @@
+"""The use case `predict`: plan → read ranges in parallel, in order → the model → a table → publish.
+
+`options` is what can be asked, `planning` and `memory` decide, `reading` turns a byte range into rows for the
+model, `output` writes what it says of them. Memory does not grow with the source.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline import backend
+from pipeline.engine.local import map_tasks
+from pipeline.errors import PipelineError
+from pipeline.models import description as descriptions
+from pipeline.models.saved import open_model
+from pipeline.models.scoring import require_defined, score_function, standardization
+from pipeline.partial import check_file, written_anew
+from pipeline.predict.options import PredictOptions
+from pipeline.predict.output import RejectsFile, TableWriter
+from pipeline.predict.planning import make_plan
+from pipeline.predict.reading import Accounts, read_block
+from pipeline.progress import SILENT
+from pipeline.source.files import check_unchanged, count_lines
+from pipeline.source.ranges import CutInsideQuotesError, ranges_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import BufferedRandom
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from pipeline.models.scoring import Score, Standardization
+    from pipeline.predict.options import TableFormat
+    from pipeline.predict.planning import PredictPlan
+    from pipeline.predict.reading import Block
+    from pipeline.progress import Progress
+
+__all__ = ["PredictOptions", "PredictSummary", "predict"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictSummary:
+    """What was written: `num_read` records are `num_written` rows and `num_rejected` set aside."""
+
+    output: Path
+    table_format: TableFormat
+    num_read: int
+    num_written: int
+    num_rejected: int
+    num_blank: int
+    warnings: tuple[str, ...]
+    seconds: float
+
+
+def predict(
+    model: Path, source: Path, output: Path, options: PredictOptions, *, progress: Progress = SILENT
+) -> PredictSummary:
+    """Write what the model in the folder `model` says of every record of the CSV `source` to `output`.
+
+    One row for each record that is not set aside, in the order of the source. Several byte ranges are parsed
+    at a time while the model works; memory is bounded, whatever the size of the source. Atomic: `output` is
+    absent (or what it was), or whole.
+
+    Raises:
+        UsageError: `output` exists, or options exclude each other.
+        InputError: the source cannot be read exactly.
+        ModelError: the model cannot be used, or the source lacks its features.
+        MachineError: TensorFlow is not installed; disk, memory or permissions do not suffice.
+        BusyError: another process writes to the same output.
+    """
+    began = time.monotonic()
+    table_format = options.format_of(output)
+    check_file(output, overwrite=options.overwrite)
+    plan = make_plan(source, descriptions.load(model), options)
+    saved = open_model(model)
+    work = _Work(
+        plan=plan,
+        model=model,
+        score=score_function(saved),
+        known=standardization(saved),
+        output=output,
+        table_format=table_format,
+        progress=progress,
+    )
+    with backend.known_warnings_ignored(), written_anew(output, overwrite=options.overwrite) as file:
+        try:
+            accounts = _write(work, file, streamed=False)
+        except CutInsideQuotesError:
+            progress.finish()
+            file.truncate(0)
+            accounts = _write(work, file, streamed=True)
+    return PredictSummary(
+        output=output,
+        table_format=table_format,
+        num_read=accounts.num_read,
+        num_written=accounts.num_kept,
+        num_rejected=accounts.num_rejected,
+        num_blank=accounts.num_blank,
+        warnings=tuple(accounts.warnings),
+        seconds=time.monotonic() - began,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What every step of a prediction needs."""
+
+    plan: PredictPlan
+    model: Path
+    score: Score
+    known: Standardization | None
+    output: Path
+    table_format: TableFormat
+    progress: Progress
+
+
+def _write(work: _Work, file: BufferedRandom, *, streamed: bool) -> Accounts:
+    """Write the whole table to `file`, which is empty."""
+    (source,) = work.plan.reading.files
+    accounts = Accounts(
+        source,
+        num_header_lines=count_lines(source.path, source.compression, source.text_offset),
+        max_rejects=work.plan.reading.options.max_rejects,
+    )
+    total = source.num_bytes if source.compression == "none" else None
+    work.progress.start("predicting", total=total, unit="bytes")
+    with (
+        RejectsFile(work.output, source) as rejects,
+        TableWriter(file, work.plan, work.table_format) as table,
+    ):
+        for block in _blocks(work, accounts, streamed=streamed):
+            rejects.add(accounts.add(block))
+            table.add(block, _scores(block.features, work))
+            work.progress.advance(block.num_text_bytes)
+        check_unchanged(source)
+        accounts.finish()
+    work.progress.finish()
+    return accounts
+
+
+def _blocks(work: _Work, accounts: Accounts, *, streamed: bool) -> Iterator[Block]:
+    """Yield the blocks of the source in order, the next ones being read meanwhile."""
+    reading = work.plan.reading
+    tasks = ranges_of(
+        reading.files[0],
+        0,
+        reading.options.identity.range_bytes,
+        delimiter=reading.dialect.delimiter,
+        streamed=streamed,
+    )
+    read = partial(read_block, plan=work.plan, known=work.known)
+    try:
+        yield from map_tasks(read, tasks, num_workers=reading.memory.num_threads)
+    except PipelineError as error:
+        # Blocks come in order, so all lines before the faulty one are counted by now.
+        if error.line is not None:
+            error.line += accounts.num_lines
+        raise
+
+
+def _scores(features: NDArray[np.float64], work: _Work) -> NDArray[np.float32]:
+    """Return what the model says, a batch at a time."""
+    size = work.plan.batch_size
+    found = np.empty((len(features), work.plan.described.num_outputs), np.float32)
+    for begin in range(0, len(features), size):
+        found[begin : begin + size] = work.score(features[begin : begin + size])
+    require_defined(found, path=str(work.model))
+    return found

@@ -1,0 +1,147 @@
+"""Owns the plan of a prediction: which columns of the source the model takes, and which are carried along."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.errors import ColumnNotFoundError, FieldCountError, OptionError, PipelineError, nearest
+from pipeline.models.description import require_columns
+from pipeline.plan import ConvertPlan, Estimates, MemoryPlan
+from pipeline.predict import memory
+from pipeline.schema import Column, Schema
+from pipeline.source import columns
+from pipeline.source.sniff import sniff
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.models.description import ModelDescription
+    from pipeline.predict.options import PredictOptions
+    from pipeline.schema import Role
+    from pipeline.source.sniff import Sniffed
+
+COMPRESSION_RATIO = 16  # more than text of numbers expands by: for an upper bound of small sources
+PREDICTION = "prediction"
+PROBABILITY = "probability_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictPlan:
+    """All that `predict` will do, known before the model is loaded.
+
+    `reading` is how the text is read: that of a conversion that writes no shards. `order` says which of its
+    columns of numbers is the i-th feature of the model. `kept` are the columns to carry along, as asked for.
+    """
+
+    described: ModelDescription
+    reading: ConvertPlan
+    order: tuple[int, ...]
+    kept: tuple[Column, ...]
+    batch_size: int
+
+
+def make_plan(source: Path, described: ModelDescription, options: PredictOptions) -> PredictPlan:
+    """Return the plan; reads the first mebibyte of `source`.
+
+    Raises:
+        InputError: the source cannot be read, or lacks a column to keep.
+        ModelError: it lacks features of the model.
+        OptionError: the output would have two columns of one name, or missing values cannot be filled.
+    """
+    if options.on_missing == "mean" and not described.standardized:
+        raise OptionError(
+            "--on-missing mean: the model was trained on features as they are and knows no mean",
+            hint="pass --on-missing drop",
+        )
+    sniffed = sniff(source, delimiter=options.delimiter, has_header=options.has_header, min_columns=1)
+    require_columns(described, sniffed.names, path=str(source))
+    try:
+        schema = _schema(sniffed, described, options)
+    except PipelineError as error:
+        error.path = str(source)
+        raise
+    by_name = {column.name: column for column in schema.columns}
+    names = [column.name for column in schema.numbers]
+    return PredictPlan(
+        described=described,
+        reading=_reading(sniffed, schema, described, options),
+        order=tuple(names.index(name) for name in described.features),
+        kept=tuple(by_name[name] for name in options.keep),
+        batch_size=options.batch_size,
+    )
+
+
+def output_names(described: ModelDescription) -> tuple[str, ...]:
+    """Return the names of the columns that a prediction adds: what is predicted, and how probable it is."""
+    return (PREDICTION, *(f"{PROBABILITY}{value}" for value in described.classes))
+
+
+def _schema(sniffed: Sniffed, described: ModelDescription, options: PredictOptions) -> Schema:
+    for name in options.keep:
+        if name not in sniffed.names:
+            hint = nearest(name, sniffed.names)
+            raise ColumnNotFoundError(f"--keep {name}: no such column", hint=hint)
+        if name in output_names(described):
+            raise OptionError(
+                f"--keep {name}: the prediction has a column of that name", hint="rename it in the source"
+            )
+    try:
+        found = columns.held(sniffed.names, sniffed.rows)
+    except FieldCountError as error:
+        error.line = sniffed.lines[0]
+        raise
+    roles: dict[str, Role] = dict.fromkeys(sniffed.names, "drop")
+    roles |= dict.fromkeys(options.keep, "keep")
+    # A feature that is kept is read as one: the model needs it, and a double holds what it takes.
+    roles |= dict.fromkeys(described.features, "feature")
+    return Schema(
+        columns=tuple(
+            Column(name=name, role=role, reading="number" if role == "feature" else found[name].reading)
+            for name, role in roles.items()
+        ),
+        label_kind="number" if described.label_kind == "number" else "classes",
+    )
+
+
+def _reading(
+    sniffed: Sniffed, schema: Schema, described: ModelDescription, options: PredictOptions
+) -> ConvertPlan:
+    """Return the plan of a conversion that reads the source in the same way."""
+    asked = options.reading()
+    range_bytes = min(asked.identity.range_bytes, sniffed.file.num_bytes * COMPRESSION_RATIO)
+    records_per_range = range_bytes / sniffed.mean_record_bytes
+    num_workers = asked.num_workers or len(os.sched_getaffinity(0))
+    num_threads = memory.affordable_threads(
+        options.memory_bytes,
+        num_workers=num_workers,
+        num_parameters=described.parameters,
+        batch_size=min(options.batch_size, round(records_per_range)),
+        range_bytes=range_bytes,
+        num_cells_per_range=round(records_per_range * len(schema.columns)),
+        text_bytes_per_range=round(records_per_range * _text_bytes_per_record(sniffed, schema)),
+    )
+    num_records = max(1, round(sniffed.file.num_bytes / sniffed.mean_record_bytes))
+    return ConvertPlan(
+        files=(sniffed.file,),
+        header=sniffed.header,
+        dialect=sniffed.dialect,
+        schema=schema,
+        options=asked,
+        estimates=Estimates(
+            text_bytes=sniffed.file.num_bytes,
+            num_records=num_records,
+            num_ranges=-(-sniffed.file.num_bytes // asked.identity.range_bytes),
+            shard_bytes=0,
+            num_shards={},
+        ),
+        memory=MemoryPlan(num_workers=num_workers, num_threads=num_threads, runs_bytes=0, cell_bits=0),
+    )
+
+
+def _text_bytes_per_record(sniffed: Sniffed, schema: Schema) -> float:
+    """Return how many bytes of a record are in columns of text that are kept, by the first records."""
+    places = [sniffed.names.index(column.name) for column in schema.texts]
+    rows = [row for row in sniffed.rows if len(row) == len(sniffed.names)]
+    return sum(len(row[place].encode()) for row in rows for place in places) / max(len(rows), 1)
