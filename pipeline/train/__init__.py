@@ -36,7 +36,7 @@ from pipeline.train.interval import Interval, parse_interval
 from pipeline.train.loop import run_epochs
 from pipeline.train.options import TrainOptions, default_options, parse_layers, parse_steps
 from pipeline.train.passes import FitPasses
-from pipeline.train.workers import gather_workers
+from pipeline.train.workers import gather_workers, losses_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +94,7 @@ def train(shards: Path, output: Path, options: TrainOptions, *, progress: Progre
         DatasetError: there is no dataset, a shard is damaged, or the loss became NaN.
         LabelError: the train split holds fewer than two classes.
         MissingExtraError: TensorFlow, Keras or matplotlib is not installed.
+        WorkersLostError: one of the workers that train together is gone.
         BusyError: another process writes to the same output.
     """
     begin = time.monotonic()
@@ -109,7 +110,11 @@ def train(shards: Path, output: Path, options: TrainOptions, *, progress: Progre
         num_steps=feed.num_steps,
     )
     work = _Work(feed=feed, task=task, options=options, workers=workers, progress=progress)
-    with backend.known_warnings_ignored(), _places(output, workers) as places:
+    with (
+        backend.known_warnings_ignored(),
+        losses_told(workers.world_size),
+        _places(output, workers) as places,
+    ):
         result = _train(work, *places)
     return TrainSummary(
         output=output,

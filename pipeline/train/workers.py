@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline import backend
-from pipeline.errors import OptionError
+from pipeline.errors import OptionError, WorkersLostError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import tensorflow as tf
 
 VARIABLE = "TF_CONFIG"
@@ -57,6 +60,31 @@ class Workers:
             )
 
 
+@contextmanager
+def losses_told(world_size: int) -> Iterator[None]:
+    """Turn what TensorFlow says when another worker is gone into one of our errors.
+
+    Raises:
+        WorkersLostError: a worker ended, or never came.
+    """
+    errors = backend.tensorflow().errors
+    try:
+        yield
+    except (
+        errors.UnavailableError,
+        errors.AbortedError,
+        errors.CancelledError,
+        errors.DeadlineExceededError,
+    ) as error:
+        if world_size == 1:
+            raise
+        reason = str(error.message).strip().rsplit("\n", maxsplit=1)[-1][:200]
+        raise WorkersLostError(
+            f"one of the other {world_size - 1} workers is gone: {reason}",
+            hint="look why it ended, then start all workers again",
+        ) from None
+
+
 def gather_workers(strategy: str) -> Workers:
     """Return who trains together by `--strategy`; "multiworker" waits until all workers have come.
 
@@ -64,13 +92,15 @@ def gather_workers(strategy: str) -> Workers:
 
     Raises:
         OptionError: TF_CONFIG is missing, or does not name this worker and all others.
+        WorkersLostError: a worker did not come.
     """
     if strategy == "none":
         return Workers()
     if strategy == "mirrored":
         return Workers(strategy=backend.tensorflow().distribute.MirroredStrategy())
     rank, world_size = parse_tf_config(os.environ.get(VARIABLE, ""))
-    together = backend.tensorflow().distribute.MultiWorkerMirroredStrategy()
+    with losses_told(world_size):
+        together = backend.tensorflow().distribute.MultiWorkerMirroredStrategy()
     return Workers(strategy=together, rank=rank, world_size=world_size)
 
 
