@@ -59,14 +59,16 @@ def parse(text: bytes, plan: ConvertPlan) -> ParsedRange:
 
 def try_parse(text: bytes, plan: ConvertPlan) -> ParsedRange | None:
     """Return the records of one range, or None where any check raises a doubt."""
-    if text.startswith(BYTE_ORDER_MARK):
-        return None  # Polars would drop it in silence, in the middle of a file
+    if text.startswith(BYTE_ORDER_MARK) or text.endswith(b"\r"):
+        return None  # Polars would drop the mark in silence, in the middle of a file; and join CR with our LF
     has_quotes = b'"' in text
     if _has_odd_bytes(text, plan.schema, has_quotes=has_quotes):
         return None
+    ends_open = not text.endswith(b"\n")
     try:
         frame = pl.read_csv(
-            text,
+            # In a line without an end, Polars does not mind a field too many if it is empty.
+            text + b"\n" if ends_open else text,
             has_header=False,
             separator=plan.dialect.delimiter,
             schema=_polars_schema(plan.schema),
@@ -78,7 +80,6 @@ def try_parse(text: bytes, plan: ConvertPlan) -> ParsedRange | None:
         return None
     # Polars makes a row of every line end outside quotes, of nulls where the line is blank: without quotes
     # its height is the number of lines, and counting them in the text is only needed where there are quotes.
-    ends_open = not text.endswith(b"\n")
     if has_quotes and (frame.height != text.count(b"\n") + ends_open or _holds_quotes(frame)):
         return None
     if _may_be_short(frame, text, plan.dialect.delimiter, has_quotes=has_quotes):
@@ -87,12 +88,12 @@ def try_parse(text: bytes, plan: ConvertPlan) -> ParsedRange | None:
 
 
 def _has_odd_bytes(text: bytes, schema: Schema, *, has_quotes: bool) -> bool:
-    """Whether text columns may hold a NUL byte, or a carriage return that ends a row for `csv` alone."""
+    """Whether text columns may hold a NUL byte, and any a carriage return that ends a row for `csv` alone."""
+    if b"\r" in text and text.count(b"\r") != text.count(b"\r\n"):
+        return True  # Polars reads "0\r" as a number
     if not schema.texts and all(column.role != "drop" for column in schema.columns):
-        return False  # no number is read from either
-    if has_quotes and text.count(b'"') % 2:
-        return True
-    return b"\0" in text or (b"\r" in text and text.count(b"\r") != text.count(b"\r\n"))
+        return False  # no number is read from a NUL byte
+    return (has_quotes and text.count(b'"') % 2 == 1) or b"\0" in text
 
 
 def _holds_quotes(frame: pl.DataFrame) -> bool:

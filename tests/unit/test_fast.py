@@ -104,6 +104,14 @@ def text_label_plan(tmp_path_factory: pytest.TempPathFactory) -> ConvertPlan:
     return make_plan(path, make_options())
 
 
+@pytest.fixture(scope="module")
+def number_plan(tmp_path_factory: pytest.TempPathFactory) -> ConvertPlan:
+    """A plan for a label and a number, and nothing else."""
+    path = tmp_path_factory.mktemp("plan") / "a.csv"
+    path.write_text("label,a\n0,1.5\n")
+    return make_plan(path, make_options())
+
+
 def assert_same(found: ParsedRange, expected: ParsedRange) -> None:
     """Fail unless both hold the same records, to the last bit."""
     assert found.num_records == expected.num_records == found.num_kept
@@ -222,6 +230,23 @@ def test_ordinary_text_is_read_fast(plan: ConvertPlan, text: str) -> None:
 def test_doubt_is_left_to_the_careful_parser(plan: ConvertPlan, row: str) -> None:
     """A cell without value, a value too large, a ragged or blank row: the fast parser declines."""
     assert fast.try_parse(f"1,2,3,t,d\n{row}\n4,5,6,t,d\n".encode(), plan) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0,1.5\n0,1.5,", "0\r,1\n", "0,1\r2\n", "0,1\r\r\n", "0,1\n\r0,1\n", "0,1\r", '"0","1"\n0,"1"', "0,1,"],
+)
+def test_polars_is_not_believed_where_it_is_too_kind(number_plan: ConvertPlan, text: str) -> None:
+    """In numbers alone, too: a field too many at the very end, carriage returns beside a number."""
+    check(text, number_plan)
+    check(text.replace("\n", "\r\n"), number_plan)
+
+
+def test_a_line_without_end_is_read_fast(number_plan: ConvertPlan) -> None:
+    """That the last line has no end raises no doubt by itself."""
+    found = check("0,1.5\n1,2.5", number_plan)
+    assert found is not None
+    assert (found.num_records, found.num_lines) == (2, 1)
 
 
 def test_bytes_that_are_not_utf8_are_declined(plan: ConvertPlan) -> None:
