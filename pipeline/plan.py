@@ -7,7 +7,7 @@ on it. `Identity` holds just those options that change the bytes of a dataset.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from upath import UPath
+
+    from pipeline.standard_input import StandardInput
 
 Compression = Literal["none", "gzip", "zstd", "bzip2", "xz"]
 ShardFormat = Literal["parquet", "tfrecord"]
@@ -65,18 +67,23 @@ class Dialect:
 class SourceFile:
     """One source file as the plan found it; a change of size or time during the run is an error.
 
-    `num_bytes` and `modified_ns` are those of the file as stored; `text_offset` counts the bytes before the
-    first record (byte-order mark, header line) of the uncompressed text; `num_blank` blank lines before the
-    header are among them. `in_ranges` says whether any part of the text can be read on its own: of compressed
-    files it cannot, nor from some servers. `modified_ns` of a store is any number that changes with the file.
+    `num_bytes` and `modified_ns` are those of the file as stored; -1 is an unknown size, and of a store the
+    latter is any number that changes with the file. `text_offset` counts the bytes before the first record
+    (byte-order mark, header line) of the uncompressed text; `num_blank` blank lines before the header are
+    among them, and `header_lines` counts all of their lines. `header` and `order`, the names as written and
+    without blanks, are given where a further file has its columns in another order. `in_ranges` says whether
+    any part of the text can be read on its own: of compressed files it cannot, nor from some servers.
     """
 
-    path: Path | UPath
+    path: Path | UPath | StandardInput
     num_bytes: int
     modified_ns: int
     compression: Compression
     text_offset: int
     num_blank: int = 0
+    header_lines: int = 0
+    header: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
     in_ranges: bool = True
 
 
@@ -193,6 +200,13 @@ class ConvertPlan:
     options: ConvertOptions
     estimates: Estimates
     memory: MemoryPlan
+
+    def of_file(self, file_index: int) -> ConvertPlan:
+        """Return the plan as the parsers need it for one file: with the columns as that file has them."""
+        file = self.files[file_index]
+        if not file.order:
+            return self
+        return replace(self, header=file.header, schema=replace(self.schema, order=file.order))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,15 @@ class Schema:
 
     columns: tuple[Column, ...]
     label_kind: LabelKind
+    order: tuple[str, ...] = ()
+
+    @property
+    def as_written(self) -> tuple[Column, ...]:
+        """The columns in the order in which one source file has them: `order`, if that is given."""
+        if not self.order:
+            return self.columns
+        by_name = {column.name: column for column in self.columns}
+        return tuple(by_name[name] for name in self.order)
 
     @property
     def names(self) -> tuple[str, ...]:

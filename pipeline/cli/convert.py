@@ -22,7 +22,7 @@ CHOICE_NONFINITE = click.Choice(["error", "drop"])
 
 
 @click.command("convert", short_help="Turn a CSV into standardized, shuffled, exactly split shards.")
-@click.argument("source")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.argument("shards")
 @click.option("--label", metavar="NAME", help="The label column.  [default: 'label' or 'target']")
 @click.option(
@@ -82,8 +82,11 @@ CHOICE_NONFINITE = click.Choice(["error", "drop"])
 @click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON summary on standard output.")
 @click.option("--quiet", is_flag=True, help="No progress, no summary.")
-def convert_command(source: str, shards: str, **given: Any) -> None:  # noqa: ANN401  # click's own call
-    """Turn the CSV SOURCE (plain, or gzip, zstd, bzip2, xz) into a dataset of shards in the folder SHARDS.
+def convert_command(sources: tuple[str, ...], shards: str, **given: Any) -> None:  # noqa: ANN401  # click's own call
+    """Turn the CSV files SOURCE... into a dataset of shards in the folder SHARDS.
+
+    Files may be plain, or gzip, zstd, bzip2, xz. Patterns, folders and - (standard input) stand for files;
+    s3://, gs://, https:// and the like for files elsewhere, SHARDS as well. All need the same columns.
 
     One pass over the text: mean and std of the train split, a global shuffle, an exact split. The same
     content and options give the same bytes, whatever the number of workers.
@@ -91,6 +94,7 @@ def convert_command(source: str, shards: str, **given: Any) -> None:  # noqa: AN
     \b
     Examples:
       pipeline convert raw.csv shards/
+      pipeline convert 'days/*.csv.gz' s3://bucket/shards --engine dask
       pipeline convert events.csv.gz shards/ --label signal --drop run --keep event_id
       pipeline convert table.tsv shards/ --delimiter '\\t' --no-header --label column_1
     """  # noqa: D301  # \b is click's mark for a paragraph that is not rewrapped
@@ -102,11 +106,12 @@ def convert_command(source: str, shards: str, **given: Any) -> None:  # noqa: AN
     options = _options(given)
     from pipeline.convert import convert, make_plan  # noqa: PLC0415  # loads Polars and pyarrow
     from pipeline.convert.memory import settle_process  # noqa: PLC0415
+    from pipeline.source.listing import list_sources  # noqa: PLC0415
     from pipeline.storage.paths import locate  # noqa: PLC0415
 
     settle_process()
 
-    origin, target = locate(source), locate(shards)
+    origin, target = list_sources(sources), locate(shards)
     if given["dry_run"]:
         plan = make_plan(origin, options)
         click.echo(json.dumps(_plan_json(plan), indent=2) if given["as_json"] else _plan_text(plan))
@@ -189,11 +194,13 @@ def _plan_text(plan: ConvertPlan) -> str:
     )
     shards = " ".join(f"{name} {count}" for name, count in estimates.num_shards.items())
     extra = [f"{c.name} ({c.role})" for c in schema.columns if c.role in {"weight", "keep", "drop"}]
-    size = display.amount(plan.files[0].num_bytes, "bytes")
+    source = f"{plan.files[0].path}  {_size(plan)}  {plan.files[0].compression}"
+    if len(plan.files) > 1:
+        source = f"{len(plan.files):,} files, {plan.files[0].path} to {plan.files[-1].path}  {_size(plan)}"
     shown = ", ".join(c.name for c in schema.features[:8])
     formats, shard_size = ", ".join(plan.options.formats), display.amount(estimates.shard_bytes, "bytes")
     rows = {
-        "source": f"{plan.files[0].path}  {size}  {plan.files[0].compression}",
+        "source": source,
         "label": f"{schema.label.name} ({schema.label_kind})",
         "features": f"{len(schema.features)}: {shown}" + (" …" if len(schema.features) > 8 else ""),  # noqa: PLR2004
         "others": ", ".join(extra),
@@ -205,6 +212,11 @@ def _plan_text(plan: ConvertPlan) -> str:
     lines = [f"{name:<10}{value}" for name, value in rows.items() if value]
     lines.append("nothing was written: this was --dry-run")
     return "\n".join(lines)
+
+
+def _size(plan: ConvertPlan) -> str:
+    sizes = [file.num_bytes for file in plan.files]
+    return "of unknown size" if min(sizes) < 0 else display.amount(sum(sizes), "bytes")
 
 
 def _summary_json(summary: ConvertSummary) -> dict[str, Any]:

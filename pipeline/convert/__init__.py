@@ -33,14 +33,14 @@ from pipeline.errors import (
 from pipeline.manifest import MANIFEST_NAME, REJECTS_NAME, load, to_json
 from pipeline.plan import cut_shards, record_bytes, row_group_records
 from pipeline.progress import SILENT
-from pipeline.source.files import check_unchanged, count_lines
+from pipeline.source.files import check_unchanged
 from pipeline.source.ranges import CutInsideQuotesError
 from pipeline.storage.files import write_text
 from pipeline.storage.paths import system_errors_told
 from pipeline.storage.publication import check_target, staging_anywhere, staging_exists
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from pipeline.convert.work import Work
     from pipeline.convert.writing import WrittenShard
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from pipeline.moments import Moments
     from pipeline.plan import ConvertOptions, ConvertPlan
     from pipeline.progress import Progress
-    from pipeline.storage.paths import AnyPath
+    from pipeline.storage.paths import AnyPath, SourcePath
     from pipeline.storage.publication import AnyStaging
 
 __all__ = ["ConvertSummary", "convert", "make_plan"]
@@ -64,9 +64,13 @@ class ConvertSummary:
 
 
 def convert(
-    source: AnyPath, target: AnyPath, options: ConvertOptions, *, progress: Progress = SILENT
+    sources: SourcePath | Sequence[SourcePath],
+    target: AnyPath,
+    options: ConvertOptions,
+    *,
+    progress: Progress = SILENT,
 ) -> ConvertSummary:
-    """Turn the CSV `source` into a dataset of shards in the folder `target`.
+    """Turn the CSV files `sources` into a dataset of shards in the folder `target`.
 
     Deterministic: the same content and the same `options.identity` give the same bytes, for any number of
     workers and any compression of the source. Atomic: `target` is absent, or whole.
@@ -81,7 +85,7 @@ def convert(
     with system_errors_told(target, hint="name another target"):
         if not staging_exists(target):
             check_target(target, overwrite=options.overwrite)  # before anything is made
-    plan = make_plan(source, options)
+    plan = make_plan(sources, options)
     with staging_anywhere(target) as stage:
         journal = Journal(stage.folder, plan)
         if stage.published_request() == journal.request_digest():
@@ -157,10 +161,9 @@ def _read(
 
 
 def _read_ranges(plan: ConvertPlan, work: Work, progress: Progress) -> tuple[Accounts, Work]:
-    header_lines = tuple(count_lines(file.path, file.compression, file.text_offset) for file in plan.files)
-    accounts = Accounts(plan, header_lines)
-    is_plain = all(file.compression == "none" for file in plan.files)
-    progress.start("reading", total=plan.estimates.text_bytes if is_plain else None, unit="bytes")
+    accounts = Accounts(plan)
+    is_known = all(file.compression == "none" and file.num_bytes >= 0 for file in plan.files)
+    progress.start("reading", total=plan.estimates.text_bytes if is_known else None, unit="bytes")
     try:
         # Closed, so that no thread still writes when an error is handled.
         with closing(work.read()) as summaries:

@@ -25,6 +25,7 @@ class FileAccount:
     """The sums over the ranges of one file."""
 
     num_lines: int = 0
+    num_text_bytes: int = 0
     num_records: int = 0
     digests: list[bytes] = field(default_factory=list)
 
@@ -36,9 +37,9 @@ class FileAccount:
 class Accounts:
     """Adds up the summaries of all ranges; `add` must be called in range order."""
 
-    def __init__(self, plan: ConvertPlan, header_lines: tuple[int, ...]) -> None:
+    def __init__(self, plan: ConvertPlan) -> None:
         self._plan = plan
-        self.files = [FileAccount(num_lines=lines) for lines in header_lines]
+        self.files = [FileAccount(num_lines=file.header_lines) for file in plan.files]
         self.moments: Moments = moments_of.empty(len(plan.schema.numbers))
         self.labels: set[float | str] = set()
         self.rejects: list[tuple[int, Reject]] = []
@@ -64,6 +65,7 @@ class Accounts:
             self.rejects.append((summary.file_index, moved))
         account.num_lines += summary.num_lines
         account.num_records += summary.num_records
+        account.num_text_bytes += summary.num_text_bytes
         # A record longer than a cell leaves empty ranges behind; they are no part of the text's identity.
         account.digests += [summary.digest] if summary.num_text_bytes else []
         self.moments = moments_of.merge(self.moments, summary.moments)
@@ -112,7 +114,7 @@ class Accounts:
         return tuple(
             SourceEntry(
                 path=file.path.name,
-                bytes=file.num_bytes,
+                bytes=file.num_bytes if file.num_bytes >= 0 else file.text_offset + account.num_text_bytes,
                 records=account.num_records,
                 digest=account.digest(),
             )

@@ -3,41 +3,50 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.convert import memory
-from pipeline.errors import FieldCountError, LabelError, PipelineError, TextColumnError
+from pipeline.errors import FieldCountError, LabelError, OptionError, PipelineError, TextColumnError
 from pipeline.plan import ConvertPlan, Estimates, cut_shards, record_bytes, row_group_records
 from pipeline.schema import assign_roles, build_schema
 from pipeline.source import cells, columns
 from pipeline.source import sniff as sniffing
+from pipeline.standard_input import StandardInput
 from pipeline.storage.paths import system_errors_told
 
 if TYPE_CHECKING:
-    from pipeline.plan import ConvertOptions, MemoryPlan
+    from pipeline.plan import ConvertOptions, MemoryPlan, SourceFile
     from pipeline.schema import LabelKind, Reading, Schema
     from pipeline.source.sniff import Sniffed
-    from pipeline.storage.paths import AnyPath
+    from pipeline.storage.paths import SourcePath
 
+UNKNOWN_BYTES = 1 << 30  # of standard input, and of servers that do not tell; for estimates only
 COMPRESSION_RATIO = 3  # what compressed CSV text of numbers expands by, for estimates only
 
 
-def make_plan(source: AnyPath, options: ConvertOptions) -> ConvertPlan:
-    """Return what a conversion of `source` with `options` will do; reads its first mebibyte.
+def make_plan(sources: SourcePath | Sequence[SourcePath], options: ConvertOptions) -> ConvertPlan:
+    """Return what a conversion of the files `sources` with `options` will do; reads the beginning of each.
 
     Raises:
-        InputError: the source cannot be used, or the options do not fit its columns.
+        InputError: a source cannot be used, or the options do not fit its columns.
     """
-    with system_errors_told(source, hint="check the disk"):
-        sniffed = sniffing.sniff(source, delimiter=options.delimiter, has_header=options.has_header)
+    sources = sources if isinstance(sources, Sequence) else [sources]
+    _check_engine(sources, options)
+    with system_errors_told(sources[0], hint="check the disk"):
+        sniffed = sniffing.sniff(sources[0], delimiter=options.delimiter, has_header=options.has_header)
     try:
         schema = _schema(sniffed, options)
     except PipelineError as error:
-        error.path = str(source)
+        error.path = str(sources[0])
         raise
-    estimates = _estimate(sniffed, schema, options)
+    files = [sniffed.file]
+    for source in sources[1:]:
+        with system_errors_told(source, hint="check the disk"):
+            files.append(sniffing.sniff_further(source, sniffed))
+    estimates = _estimate(files, sniffed, schema, options)
     return ConvertPlan(
-        files=(sniffed.file,),
+        files=tuple(files),
         header=sniffed.header,
         dialect=sniffed.dialect,
         schema=schema,
@@ -45,6 +54,11 @@ def make_plan(source: AnyPath, options: ConvertOptions) -> ConvertPlan:
         estimates=estimates,
         memory=_memory(sniffed, schema, options, estimates),
     )
+
+
+def _check_engine(sources: Sequence[SourcePath], options: ConvertOptions) -> None:
+    if options.engine == "dask" and any(isinstance(source, StandardInput) for source in sources):
+        raise OptionError("workers of a cluster cannot read standard input", hint="name a file")
 
 
 def _memory(sniffed: Sniffed, schema: Schema, options: ConvertOptions, estimates: Estimates) -> MemoryPlan:
@@ -115,10 +129,14 @@ def _label_kind(name: str, labels: list[str], reading: Reading, options: Convert
     return options.label_kind
 
 
-def _estimate(sniffed: Sniffed, schema: Schema, options: ConvertOptions) -> Estimates:
-    ratio = 1 if sniffed.file.compression == "none" else COMPRESSION_RATIO
-    text_bytes = sniffed.file.num_bytes * ratio
-    num_records = max(1, round((text_bytes - sniffed.file.text_offset) / sniffed.mean_record_bytes))
+def _estimate(
+    files: Sequence[SourceFile], sniffed: Sniffed, schema: Schema, options: ConvertOptions
+) -> Estimates:
+    range_bytes = options.identity.range_bytes
+    sizes = [_text_size(file) for file in files]
+    text_bytes = sum(sizes)
+    num_header = sum(file.text_offset for file in files)
+    num_records = max(1, round((text_bytes - num_header) / sniffed.mean_record_bytes))
     per_record = record_bytes(schema)
     specs = cut_shards(
         num_records,
@@ -129,7 +147,14 @@ def _estimate(sniffed: Sniffed, schema: Schema, options: ConvertOptions) -> Esti
     return Estimates(
         text_bytes=text_bytes,
         num_records=num_records,
-        num_ranges=-(-text_bytes // options.identity.range_bytes),
+        num_ranges=sum(-(-size // range_bytes) for size in sizes),
         shard_bytes=num_records * per_record,
         num_shards={spec.split: spec.num_shards for spec in specs},
     )
+
+
+def _text_size(file: SourceFile) -> int:
+    """Return how many bytes of text a file holds, as far as that can be told beforehand."""
+    if file.num_bytes < 0:
+        return UNKNOWN_BYTES
+    return file.num_bytes * (1 if file.compression == "none" else COMPRESSION_RATIO)

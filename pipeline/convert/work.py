@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Protocol
 from pipeline.convert.reading import read_range
 from pipeline.convert.writing import moments_of_ranks, write_shard
 from pipeline.engine.local import map_tasks
+from pipeline.errors import SourceChangedError
 from pipeline.runs.store import RunStore
-from pipeline.source.ranges import ranges_of
+from pipeline.source.ranges import RangeText, ranges_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -67,6 +68,12 @@ class ThreadWork:
 
         def read(task: RangeTask) -> RangeSummary:
             if summary := known.get((task.file_index, task.range_index)):
+                if isinstance(task, RangeText) and task.digest != summary.digest:
+                    raise SourceChangedError(
+                        f"changed since the unfinished run began, in byte range {task.range_index}",
+                        path=str(self._plan.files[task.file_index].path),
+                        hint="remove the folder .incomplete beside the target to start afresh",
+                    )
                 return summary
             result = read_range(task, self._plan)
             self._store.add(result.run, result.summary)

@@ -79,7 +79,7 @@ def parse(text: bytes, plan: ConvertPlan) -> ParsedRange:
             rejects.append(_reject(error, index, places.begin_of(line), row, plan.dialect.delimiter))
             continue
         kept.append(index)
-        for column, value in zip(schema.columns, values, strict=True):
+        for column, value in zip(schema.as_written, values, strict=True):
             if column.role != "drop":
                 columns[column.name].append(value)
     return ParsedRange(
@@ -95,7 +95,7 @@ def parse(text: bytes, plan: ConvertPlan) -> ParsedRange:
 
 
 def _read_row(row: list[str], plan: ConvertPlan) -> list[float | int | str | None]:
-    columns = plan.schema.columns
+    columns = plan.schema.as_written
     if len(row) != len(columns):
         raise FieldCountError(f"expected {len(columns)} fields, found {len(row)}", hint=cells.BAD_ROW_HINT)
     allow_missing = plan.options.identity.on_missing == "mean"
@@ -115,7 +115,7 @@ def _read_row(row: list[str], plan: ConvertPlan) -> list[float | int | str | Non
 
 def _how_many_missing(text: bytes, plan: ConvertPlan) -> str:
     """Return how many rows of `text` lack a value, as the end of a message."""
-    columns = [(at, c) for at, c in enumerate(plan.schema.columns) if _needs_value(c)]
+    columns = [(at, c) for at, c in enumerate(plan.schema.as_written) if _needs_value(c)]
     num_rows = num_missing = 0
     try:
         for _, row in read_rows(text, plan.dialect.delimiter):

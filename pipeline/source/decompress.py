@@ -11,7 +11,7 @@ import functools
 import lzma
 import re
 import zlib
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pipeline.errors import CompressionError
 
@@ -89,10 +89,20 @@ MEMBERS: dict[Compression, Callable[[], Member]] = {
 }
 
 
+class Stored(Protocol):
+    """The bytes of a compressed file, read from their beginning."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` further bytes, none at the end."""
+
+    def tell(self) -> int:
+        """Return the number of bytes read."""
+
+
 class Decompressed:
     """The text of a compressed file, read from its beginning; in constant memory."""
 
-    def __init__(self, stored: BinaryIO, path: str, compression: Compression) -> None:
+    def __init__(self, stored: Stored, path: str, compression: Compression) -> None:
         self._stored = stored
         self._path = path
         self._compression = compression
@@ -126,7 +136,7 @@ class Decompressed:
 class _Members:
     """All members of a file, one after the other."""
 
-    def __init__(self, stored: BinaryIO, compression: Compression) -> None:
+    def __init__(self, stored: Stored, compression: Compression) -> None:
         self._stored = stored
         self._magic = MAGIC[compression]
         self._make = MEMBERS[compression]
@@ -159,7 +169,7 @@ class _Members:
         return bool(self._data)
 
 
-def _zstd(stored: BinaryIO) -> Callable[[int], bytes]:
+def _zstd(stored: Stored) -> Callable[[int], bytes]:
     import pyarrow as pa  # noqa: PLC0415  # Python has no zstd before 3.14; loaded for it alone
 
     read: Callable[[int], bytes] = pa.CompressedInputStream(pa.PythonFile(stored, "r"), "zstd").read

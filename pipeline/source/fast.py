@@ -39,7 +39,7 @@ def parse_task(task: RangeTask, plan: ConvertPlan) -> tuple[RangeText, ParsedRan
     """
     text = task.load()
     try:
-        return text, parse(text.text, plan)
+        return text, parse(text.text, plan.of_file(task.file_index))
     except InputError as error:
         if isinstance(error, QuoteError) and not task.follows_quotes:
             raise CutInsideQuotesError from None  # if it was none, the fault will be found again
@@ -121,7 +121,8 @@ def _may_be_short(frame: pl.DataFrame, text: bytes, delimiter: str, *, has_quote
 def _polars_schema(schema: Schema) -> dict[str, pl.DataType]:
     # Dropped columns are read as text: nobody asks what they hold, but a short row must show.
     return {
-        column.name: DTYPES["text" if column.role == "drop" else column.reading] for column in schema.columns
+        column.name: DTYPES["text" if column.role == "drop" else column.reading]
+        for column in schema.as_written
     }
 
 

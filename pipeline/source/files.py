@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import stat
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.errors import AccessError, EmptySourceError, SourceChangedError, SourceNotFoundError, nearest
 from pipeline.source.decompress import MAGIC, MAGIC_BYTES, Decompressed
-from pipeline.storage.paths import is_local, state_of
+from pipeline.storage.paths import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.plan import Compression, SourceFile
-    from pipeline.storage.paths import AnyPath
+    from pipeline.storage.paths import SourcePath
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -29,7 +30,7 @@ class Text(Protocol):
         """Return up to `size` further bytes, none at the end."""
 
 
-def recognise(path: AnyPath) -> Compression:
+def recognise(path: SourcePath) -> Compression:
     """Return how the file is compressed, by its first bytes.
 
     Raises:
@@ -53,13 +54,13 @@ def recognise(path: AnyPath) -> Compression:
     return next((name for name, magic in MAGIC.items() if magic.match(head)), "none")
 
 
-def _head(path: AnyPath) -> bytes:
+def _head(path: SourcePath) -> bytes:
     with path.open("rb") as file:
         return file.read(MAGIC_BYTES)
 
 
-def _neighbours(path: AnyPath) -> str:
-    if not is_local(path):
+def _neighbours(path: SourcePath) -> str:
+    if not isinstance(path, Path):
         return ""  # who knows how many there are
     try:
         return nearest(path.name, [entry.name for entry in path.parent.iterdir()])
@@ -68,7 +69,7 @@ def _neighbours(path: AnyPath) -> str:
 
 
 @contextmanager
-def open_text(path: AnyPath, compression: Compression) -> Iterator[Text]:
+def open_text(path: SourcePath, compression: Compression) -> Iterator[Text]:
     """Open the uncompressed bytes of `path` for reading from their beginning.
 
     Its `read` raises CompressionError where compressed data are damaged or cut.
@@ -97,12 +98,6 @@ def count_line_ends(text: bytes, begin: int = 0, end: int | None = None) -> int:
     if num_alone:
         num_alone -= text.count(b"\r\n", begin, end)
     return text.count(b"\n", begin, end) + num_alone
-
-
-def count_lines(path: AnyPath, compression: Compression, end: int) -> int:
-    """Return the number of line ends in the first `end` bytes of the text, its header; they are read."""
-    with open_text(path, compression) as text:
-        return count_line_ends(read_exactly(text, end))
 
 
 def check_unchanged(file: SourceFile) -> None:

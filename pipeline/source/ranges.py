@@ -21,6 +21,7 @@ from pipeline.errors import InputError, LineTooLongError, QuoteError
 from pipeline.plan import ByteRange
 from pipeline.source.files import count_line_ends, open_text, read_exactly
 from pipeline.source.quotes import find_cut, last_cut, unclosed
+from pipeline.standard_input import StandardInput
 from pipeline.storage.paths import random_access
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ class StoredRange:
         """
         cell = self.byte_range
         # The borders are found first, by two small reads, so that the text is read but never copied.
+        assert not isinstance(self.source.path, StandardInput)  # noqa: S101  # it has no ranges
         with random_access(self.source.path, max(0, cell.begin - 1), cell.end + LOOK_AHEAD_BYTES) as read_at:
             begin = self.source.text_offset
             if cell.range_index > 0:

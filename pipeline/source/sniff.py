@@ -15,6 +15,7 @@ from pipeline.errors import (
     DelimiterError,
     EmptySourceError,
     EncodingError,
+    FieldCountError,
     HeaderError,
     InputError,
     LineTooLongError,
@@ -37,11 +38,13 @@ from pipeline.storage.paths import has_ranges, state_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.storage.paths import AnyPath
+    from pipeline.storage.paths import SourcePath
 
 from pipeline.plan import Dialect, SourceFile
 
 SNIFF_BYTES = 1 << 20
+FURTHER_BYTES = 64 << 10
+SHOWN_NAMES = 8
 OTHER_DELIMITERS = (";", "\t", "|", " ", ",")
 
 
@@ -58,7 +61,7 @@ class Sniffed:
     mean_record_bytes: float
 
 
-def sniff(path: AnyPath, *, delimiter: str | None, has_header: bool, min_columns: int = 2) -> Sniffed:
+def sniff(path: SourcePath, *, delimiter: str | None, has_header: bool, min_columns: int = 2) -> Sniffed:
     """Return what the beginning of the source `path` shows.
 
     A conversion needs two columns, a prediction may do with one. Faults behind the first record are left to
@@ -95,6 +98,7 @@ def sniff(path: AnyPath, *, delimiter: str | None, has_header: bool, min_columns
         compression=compression,
         text_offset=offset,
         num_blank=count_line_ends(head, mark, begin),
+        header_lines=count_line_ends(head, 0, offset),
     )
     num_before = count_line_ends(head, 0, offset)
     return Sniffed(
@@ -106,6 +110,69 @@ def sniff(path: AnyPath, *, delimiter: str | None, has_header: bool, min_columns
         lines=tuple(line + num_before for line in lines),
         mean_record_bytes=len(body) / len(rows),
     )
+
+
+def sniff_further(path: SourcePath, first: Sniffed) -> SourceFile:
+    """Return what a further file of the source is, whose columns are those of the `first`, in any order.
+
+    Reads a little of it: there may be thousands.
+
+    Raises:
+        HeaderError: it has other columns; they are named.
+        InputError: there is no such file, or it has no header.
+    """
+    compression = recognise(path)
+    num_bytes, modified = state_of(path)
+    try:
+        with open_text(path, compression) as text:
+            head = read_exactly(text, FURTHER_BYTES)
+            if len(head) == FURTHER_BYTES:  # a header of thousands of columns
+                head += read_exactly(text, SNIFF_BYTES - FURTHER_BYTES) if b"\n" not in head else b""
+        mark = len(BYTE_ORDER_MARK) if head.startswith(BYTE_ORDER_MARK) else 0
+        check_text(head[mark:])
+        begin = _skip_blank_lines(head, mark, first.dialect.delimiter)
+        with _counting_lines(head[:begin]):
+            header_bytes, header, names = _read_header(head[begin:], first.dialect)
+            _check_same_columns(names, first)
+    except PipelineError as error:
+        error.path = str(path)
+        raise
+    offset = begin + header_bytes
+    differs = names != first.names
+    return SourceFile(
+        path=path,
+        num_bytes=num_bytes,
+        modified_ns=modified,
+        compression=compression,
+        text_offset=offset,
+        num_blank=count_line_ends(head, mark, begin),
+        header_lines=count_line_ends(head, 0, offset),
+        header=header if differs else (),
+        order=names if differs else (),
+        in_ranges=compression == "none" and has_ranges(path),
+    )
+
+
+def _check_same_columns(names: tuple[str, ...], first: Sniffed) -> None:
+    if not first.dialect.has_header:
+        if len(names) != len(first.names):
+            raise FieldCountError(
+                f"expected {len(first.names)} fields as in {first.file.path}, found {len(names)}", line=1
+            )
+        return
+    missing = [name for name in first.names if name not in names]
+    further = [name for name in names if name not in first.names]
+    if missing or further:
+        said = [
+            f"{word} {', '.join(map(cells.shown, these[:SHOWN_NAMES]))}{' …' * (len(these) > SHOWN_NAMES)}"
+            for word, these in (("without", missing), ("with", further))
+            if these
+        ]
+        raise HeaderError(
+            f"not the columns of {first.file.path}: {'; '.join(said)}",
+            line=1,
+            hint="convert files of different columns one by one, or bring them into one form",
+        )
 
 
 @contextmanager

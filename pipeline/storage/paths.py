@@ -24,6 +24,7 @@ from pipeline.errors import (
     SourceNotFoundError,
     StoreError,
 )
+from pipeline.standard_input import StandardInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
     AnyPath = Path | UPath
+    SourcePath = Path | UPath | StandardInput
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
@@ -66,17 +68,17 @@ def locate(text: str) -> AnyPath:
     return path
 
 
-def is_local(path: AnyPath) -> bool:
+def is_local(path: SourcePath) -> bool:
     """Return whether `path` is on this machine's own file systems."""
     return isinstance(path, Path)
 
 
-def absolute(path: AnyPath) -> AnyPath:
+def absolute(path: SourcePath) -> SourcePath:
     """Return `path` so that it means the same in any process; a URL does."""
     return path.absolute() if isinstance(path, Path) else path
 
 
-def shown(path: AnyPath) -> str:
+def shown(path: SourcePath) -> str:
     """Return `path` as a user wrote it."""
     return str(path)
 
@@ -132,23 +134,23 @@ def _fetched(path: UPath, begin: int, end: int) -> bytes:
     return found
 
 
-def has_ranges(path: AnyPath) -> bool:
+def has_ranges(path: SourcePath) -> bool:
     """Return whether any part of the file can be read on its own; else it must be read from its beginning."""
-    if isinstance(path, Path):
-        return True
+    if isinstance(path, Path | StandardInput):
+        return isinstance(path, Path)
     info: dict[str, Any] = path.fs.info(path.path)
     if info.get("size") is None:
         return False
     return path.protocol not in {"http", "https"} or bool(info.get("partial"))
 
 
-def state_of(path: AnyPath) -> tuple[int, int]:
+def state_of(path: SourcePath) -> tuple[int, int]:
     """Return the size of a file in bytes, and a number that changes when it is written again.
 
     The latter is the time of modification in nanoseconds; of a store, a checksum of ETag and time. A size
     that the store does not tell is -1.
     """
-    if isinstance(path, Path):
+    if isinstance(path, Path | StandardInput):
         stat = path.stat()
         return stat.st_size, stat.st_mtime_ns
     path.fs.invalidate_cache()
@@ -193,7 +195,7 @@ def remove_tree(folder: AnyPath) -> None:
 
 
 @contextmanager
-def system_errors_told(path: AnyPath, *, hint: str) -> Iterator[None]:
+def system_errors_told(path: SourcePath, *, hint: str) -> Iterator[None]:
     """Turn what the system says of disk, access, stores into our errors, at `path` where it names none.
 
     Raises:
@@ -222,7 +224,7 @@ def system_errors_told(path: AnyPath, *, hint: str) -> Iterator[None]:
         raise _store_error(error, path) from None
 
 
-def _store_error(error: Exception, path: AnyPath) -> StoreError:
+def _store_error(error: Exception, path: SourcePath) -> StoreError:
     said = " ".join(str(error).split()) or type(error).__name__
     return StoreError(
         said, path=shown(path), hint="check address, credentials and network, then run it again"
