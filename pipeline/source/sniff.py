@@ -45,6 +45,7 @@ from pipeline.plan import Dialect, SourceFile
 SNIFF_BYTES = 1 << 20
 FURTHER_BYTES = 64 << 10
 SHOWN_NAMES = 8
+SHOWN_CHARACTERS = 60
 OTHER_DELIMITERS = (";", "\t", "|", " ", ",")
 
 
@@ -164,7 +165,7 @@ def _check_same_columns(names: tuple[str, ...], first: Sniffed) -> None:
     further = [name for name in names if name not in first.names]
     if missing or further:
         said = [
-            f"{word} {', '.join(map(cells.shown, these[:SHOWN_NAMES]))}{' …' * (len(these) > SHOWN_NAMES)}"
+            f"{word} {', '.join(repr(name[:SHOWN_CHARACTERS]) for name in these[:SHOWN_NAMES])}{' …' * (len(these) > SHOWN_NAMES)}"
             for word, these in (("without", missing), ("with", further))
             if these
         ]

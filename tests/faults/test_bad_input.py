@@ -227,7 +227,9 @@ def test_a_directory_is_no_source(
     """A folder given as source is told as such."""
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
-    assert_refused(pipeline_command("convert", "folder", "shards"), "E101", "folder: a folder without CSV files")
+    assert_refused(
+        pipeline_command("convert", "folder", "shards"), "E101", "folder: a folder without CSV files"
+    )
 
 
 FAR = 36_000  # rows of 30 bytes: the fault lies beyond the first mebibyte, which the plan looks at
