@@ -153,7 +153,8 @@ def _load(path: Path, described: ModelDescription) -> keras.Model:
         found = model.input_shape[-1] if isinstance(model.input_shape, tuple) else model.input_shape
         raise _refused(f"takes {found} features; model.json names {num_features}", path)
     if model.output_shape != (None, described.num_outputs):
-        raise _refused(f"gives {model.output_shape}; model.json promises {described.num_outputs}", path)
+        found = model.output_shape[-1] if isinstance(model.output_shape, tuple) else model.output_shape
+        raise _refused(f"gives {found} outputs; model.json promises {described.num_outputs}", path)
     return model
 
 
