@@ -13,6 +13,7 @@ def main() -> None:
     By then everything is written, forced to disk and closed. Taking Polars, Arrow and the runs apart object
     by object would take another tenth of a second.
     """
+    _open_streams()
     status: int | str | None = 0
     try:
         cli.main()

@@ -106,7 +106,9 @@ def _run(
         if not journal.exists():
             stage.discard()
         raise
-    if not journal.resume(progress):
+    if journal.resume(progress):
+        stage.reopen()
+    else:
         journal.begin(streamed=False)
         stage.begin()
     try:

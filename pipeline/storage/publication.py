@@ -74,6 +74,12 @@ class Staging:
             folder.mkdir()
         fsync_directory(self.folder)
 
+    def reopen(self) -> None:
+        """Make what is missing of the folders, to go on with what an earlier process left."""
+        for folder in (self.dataset, self.runs):
+            folder.mkdir(exist_ok=True)
+        fsync_directory(self.folder)
+
     def publish(self, *, request: str = "", names: Iterable[str] | None = None) -> None:
         """Make the dataset the target, at once; a dataset that was there is removed after that.
 
@@ -112,9 +118,9 @@ class Staging:
             receipt = json.loads((self.folder / RECEIPT_NAME).read_bytes())
         except (FileNotFoundError, ValueError):
             return None
-        if not self.target.is_dir() or receipt.get("contents") != _contents(self.target):
+        if not isinstance(receipt, dict) or not self.target.is_dir():
             return None
-        return str(receipt["request"])
+        return str(receipt["request"]) if receipt.get("contents") == _contents(self.target) else None
 
     def _clear(self) -> None:
         """Remove all but the lock and the receipt."""

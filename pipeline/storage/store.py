@@ -42,6 +42,9 @@ class StoreStaging:
         for folder in (self.dataset, self.runs):
             remove_tree(folder)
 
+    def reopen(self) -> None:
+        """Do nothing: a store has no folders that could be missing."""
+
     def publish(self, *, request: str, names: Iterable[str]) -> None:
         """Copy `names` of the dataset to the target, the manifest last; then remove the staging folder.
 
