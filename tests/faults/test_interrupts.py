@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from support.command import ROOT
 from support.forked import TIMEOUT_SECONDS, Accident
 from support.texts import numbered_text
-from support.unfinished import STAGING, TARGET, Scene, command
+from support.unfinished import STAGING, TARGET, Scene, command, files, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,3 +123,42 @@ def test_the_real_command_leaves_no_process(tmp_path: Path, kind: str) -> None:
     assert in_session(process.pid) == []
     assert not (place / TARGET).exists()
     assert (place / STAGING / "runs" / "run-00002").exists()
+
+
+@pytest.mark.parametrize(
+    ("streams", "status", "said"),
+    [
+        pytest.param("| true", 1, "", id="who listened has gone"),
+        pytest.param(">&-", 0, "", id="closed output"),
+        pytest.param("2>&-", 0, "", id="closed errors"),
+        pytest.param("<&- >&- 2>&-", 0, "", id="all closed"),
+        pytest.param(
+            "> /dev/full",
+            5,
+            "error[E502] standard output: No space left on device\n  hint: the work itself is done\n",
+            id="full disk",
+        ),
+    ],
+)
+@pytest.mark.parametrize("option", ["--json", "--dry-run"])
+def test_output_that_nobody_gets(
+    scene: Scene, tmp_path: Path, option: str, streams: str, status: int, said: str
+) -> None:
+    """Whatever becomes of the streams, there is no traceback, and the dataset is made as it should be."""
+    place = scene.copied(tmp_path / "place")
+    arguments = [word for word in command() if word != "--quiet"] + [option]
+    program = shlex.join([sys.executable, "-m", "support.small_scale", *arguments])
+    script = f"set -o pipefail; ({program}) {streams}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        check=False,
+        cwd=place,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+    )
+    assert (done.returncode, done.stderr) == (status, said)
+    assert names(place) == (["raw.csv", TARGET] if option == "--json" else ["raw.csv"])
+    if option == "--json":
+        assert files(place / TARGET) == scene.whole

@@ -89,8 +89,10 @@ class Watch:
 
     def _opening_descriptor(self, original: Callable[..., int]) -> Callable[..., int]:
         def opened(path: Any, flags: int, *rest: Any, dir_fd: int | None = None, **named: Any) -> int:
-            assert not flags & (os.O_WRONLY | os.O_RDWR), "written through a file object only"
-            self.tell(Operation(kind="open", path=_absolute(path, dir_fd)))
+            place = _absolute(path, dir_fd)
+            is_written = flags & (os.O_WRONLY | os.O_RDWR) and self._concerns(place)
+            assert not is_written, "written through a file object only"
+            self.tell(Operation(kind="open", path=place))
             return original(path, flags, *rest, dir_fd=dir_fd, **named)
 
         return opened

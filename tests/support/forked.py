@@ -12,6 +12,7 @@ import io
 import json
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
@@ -38,6 +39,18 @@ QUIET = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
 KILLED = -signal.SIGKILL
+SIGNALS = {
+    "kill": signal.SIGKILL,
+    "tear": signal.SIGKILL,
+    "interrupt": signal.SIGINT,
+    "terminate": signal.SIGTERM,
+    "stop": signal.SIGSTOP,
+}
+FAILURES = {
+    "fill": (errno.ENOSPC, {"mkdir"}),
+    "fail": (errno.EIO, {"mkdir", "fsync", "rename", "exchange", "unlink", "rmdir", "truncate"}),
+}
+ROW = b"1,2,3.0,4.0,w\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +59,13 @@ class Accident:
 
     kill        the process ends by SIGKILL
     tear        the same, after half of what is to be written
-    fill        the disk is full: this and every later write fails
+    fill        the disk is full: this and every later operation that takes space fails
+    fail        the disk fails this operation, if it changes anything
+    flip        a bit of the first run file is another one
     interrupt   SIGINT arrives; `times` of them, a hundredth of a second apart
     terminate   SIGTERM arrives
+    stop        SIGSTOP arrives
+    append      a row is appended to raw.csv
     """
 
     kind: str
@@ -86,13 +103,15 @@ class Forker:
         record: Path | None = None,
         as_user: int | None = None,
         can_exchange: bool = True,
+        max_file_bytes: int | None = None,
     ) -> Outcome:
         """Run `pipeline` with `arguments` in `cwd`; a negative status is the signal that ended it.
 
         All operations on `cwd` and below are appended to the file `record`. With `as_user` the process has
-        the rights of that user; without `can_exchange` it finds a system that cannot exchange two folders.
+        the rights of that user; without `can_exchange` it finds a system that cannot exchange two folders;
+        no file may grow beyond `max_file_bytes`.
         """
-        streams = [cwd.parent / f"{cwd.name}.{name}" for name in ("stdout", "stderr")]
+        streams = [cwd.parent / f"{cwd.name}.{self._server.pid}.{name}" for name in ("stdout", "stderr")]
         request = {
             "arguments": [str(argument) for argument in arguments],
             "cwd": str(cwd),
@@ -101,6 +120,7 @@ class Forker:
             "record": str(record) if record else None,
             "as_user": as_user,
             "can_exchange": can_exchange,
+            "max_file_bytes": max_file_bytes,
         }
         assert self._server.stdin is not None
         assert self._server.stdout is not None
@@ -165,6 +185,8 @@ def _become(request: dict[str, Any]) -> None:
     for number, path in enumerate(request["streams"], 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if request["max_file_bytes"] is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (request["max_file_bytes"],) * 2)
     if request["as_user"] is not None:
         os.setuid(request["as_user"])
     acts: list[Callable[[Operation], None]] = []
@@ -191,20 +213,38 @@ def _accident(accident: Accident) -> Callable[[Operation], None]:
     def act(operation: Operation) -> None:
         nonlocal done
         done += 1
-        if accident.kind == "fill":
-            if done >= accident.at and (operation.kind == "mkdir" or operation.data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), operation.path)
-            return
-        if done != accident.at:
-            return
-        if accident.kind == "tear" and operation.kind == "write":
-            os.write(operation.descriptor, operation.data[: len(operation.data) // 2])
-        number = {"interrupt": signal.SIGINT, "terminate": signal.SIGTERM}.get(accident.kind, signal.SIGKILL)
-        for _ in range(accident.times):
-            os.kill(os.getpid(), number)
-            time.sleep(0.01)
+        if done == accident.at or (done > accident.at and accident.kind == "fill"):
+            _happen(accident, operation)
 
     return act
+
+
+def _happen(accident: Accident, operation: Operation) -> None:
+    """Let the accident happen before `operation`."""
+    if accident.kind in FAILURES:
+        number, kinds = FAILURES[accident.kind]
+        if operation.kind in kinds or operation.data:
+            raise OSError(number, os.strerror(number), operation.path)
+    elif accident.kind == "append":
+        with Path("raw.csv").open("ab", buffering=0) as file:
+            file.write(ROW)
+    elif accident.kind == "flip":
+        flip(next(Path.cwd().glob("*/runs/run-00000")))
+    else:
+        if accident.kind == "tear" and operation.kind == "write":
+            os.write(operation.descriptor, operation.data[: len(operation.data) // 2])
+        for _ in range(accident.times):
+            os.kill(os.getpid(), SIGNALS[accident.kind])
+            time.sleep(0.01)
+
+
+def flip(path: Path) -> None:
+    """Flip a bit in the middle of a file, leaving its times as they are."""
+    stat = path.stat()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
 if __name__ == "__main__":

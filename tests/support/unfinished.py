@@ -71,10 +71,27 @@ class Scene:
         """Return `folder`, a new working folder as it was before the conversion began."""
         return shutil.copytree(self.source, folder)
 
-    def run(self, folder: Path, accident: Accident | None = None) -> Outcome:
+    @property
+    def command(self) -> list[str]:
+        """The arguments of the conversion."""
+        return command(*self.options)
+
+    def run(self, folder: Path, accident: Accident | None = None, *, record: Path | None = None) -> Outcome:
         """Run the conversion in `folder`."""
         return self.forker.run(
-            *command(*self.options), cwd=folder, accident=accident, can_exchange=self.can_exchange
+            *self.command,
+            cwd=folder,
+            accident=accident,
+            record=record,
+            can_exchange=self.can_exchange,
+        )
+
+    def number_of(self, kind: str, ending: str) -> int:
+        """Return the number of the first operation of `kind` on a path with this `ending`."""
+        return next(
+            number
+            for number, operation in enumerate(self.operations, 1)
+            if operation.kind == kind and operation.path.endswith(ending)
         )
 
     def assert_absent_or_valid(self, folder: Path) -> None:
