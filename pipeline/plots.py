@@ -82,7 +82,8 @@ def save_shares(
         axes.plot(other.x, other.y, color=FAINT, linewidth=0.6, alpha=0.5)
     axes.plot(line.x, line.y, label=line.name, color=COLORS[0], linewidth=1.8)
     axes.set(xlabel=across, ylabel=up, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    _finish(axes)
+    # A place is named, since to look for the best among thousands of points takes seconds.
+    _finish(axes, legend="lower right" if by_chance else "lower left")
     _save(figure, path)
 
 
@@ -176,7 +177,7 @@ def save_density(path: Path, actual: NDArray[np.floating], predicted: NDArray[np
     )
     axes.plot((low, high), (low, high), color=COLORS[1], linewidth=1.2, label="predicted = actual")
     axes.set(xlabel="actual", ylabel="predicted", aspect="equal")
-    _finish(axes)
+    _finish(axes, legend="upper left")
     figure.colorbar(drawn, label="records")
     _save(figure, path)
 
@@ -200,12 +201,12 @@ def _figure(width_inches: float, height_inches: float) -> Figure:
     return figure
 
 
-def _finish(axes: Axes) -> None:
+def _finish(axes: Axes, *, legend: str = "best") -> None:
     axes.grid(visible=True, color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc=legend)
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from support import trained
 from support.command import Command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from support.trained import Made
 
 # No deadline: the machines are shared. No database: the examples of a run depend on its code alone.
 settings.register_profile(
@@ -48,6 +51,30 @@ def fresh_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]
         return made[-1]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A model of two classes, and its dataset in both formats; to be read and never changed."""
+    columns = trained.two_classes()
+    made = trained.make_dataset(
+        tmp_path_factory.mktemp("two") / "t", columns, formats=("parquet", "tfrecord")
+    )
+    return trained.trained(made)
+
+
+@pytest.fixture(scope="session")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A model of four classes, with weights; to be read and never changed."""
+    folder = tmp_path_factory.mktemp("many") / "t"
+    return trained.trained(trained.make_dataset(folder, trained.many_classes(), weight="w"))
+
+
+@pytest.fixture(scope="session")
+def number(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A model of a number; to be read and never changed."""
+    folder = tmp_path_factory.mktemp("number") / "t"
+    return trained.trained(trained.make_dataset(folder, trained.quantity(), label_kind="number"))
 
 
 @pytest.fixture(scope="session")

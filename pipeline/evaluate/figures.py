@@ -116,7 +116,10 @@ def _many_classes(label: NDArray[np.int64], score: NDArray[np.float32], weight: 
 
 def _number(label: NDArray[np.float32], predicted: NDArray[np.float32], weight: Weight) -> Judgement:
     quantiles = residual_quantiles(label, predicted, weight, shares=RESIDUAL_SHARES)
-    named = {f"residual_{share:g}": value for share, value in zip(RESIDUAL_SHARES, quantiles, strict=True)}
+    named = {
+        f"residual_p{round(100 * share):02d}": value
+        for share, value in zip(RESIDUAL_SHARES, quantiles, strict=True)
+    }
     figures = _scalars(number_metrics(label, predicted, weight), len(label)) | named
     return Judgement(figures=figures, quantiles=quantiles)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.errors import OptionError
-from pipeline.plan import DEFAULT_MEMORY_BYTES, ConvertOptions, Identity
+from pipeline.plan import DEFAULT_MEMORY_BYTES, RANGE_BYTES, ConvertOptions, Identity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,8 @@ class PredictOptions:
     """Everything a user can ask of a prediction; the defaults are those of the command line.
 
     `keep` are columns of the source to be carried into the output. `table_format` is told by the name of the
-    output where it is None. How the text is read is asked for as in a conversion.
+    output where it is None. How the text is read is asked for as in a conversion; `range_bytes` is how much of
+    it is read at a time.
     """
 
     keep: tuple[str, ...] = ()
@@ -36,6 +37,7 @@ class PredictOptions:
     max_rejects: int | None = None
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     num_workers: int | None = None
+    range_bytes: int = RANGE_BYTES
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -58,7 +60,10 @@ class PredictOptions:
         """
         return ConvertOptions(
             identity=Identity(
-                on_bad_row=self.on_bad_row, on_missing=self.on_missing, on_nonfinite=self.on_nonfinite
+                range_bytes=self.range_bytes,
+                on_bad_row=self.on_bad_row,
+                on_missing=self.on_missing,
+                on_nonfinite=self.on_nonfinite,
             ),
             delimiter=self.delimiter,
             has_header=self.has_header,

@@ -11,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
-from pipeline.metrics import auc, many_class_metrics, number_metrics, two_class_metrics
+from pipeline.metrics import (
+    auc,
+    brier_score,
+    calibration,
+    curve,
+    many_class_metrics,
+    mean_precision,
+    mean_recall,
+    number_metrics,
+    residual_quantiles,
+    two_class_metrics,
+)
 
 NUM_RECORDS = 500
 
@@ -140,3 +151,127 @@ def test_a_sure_mistake_has_a_finite_loss() -> None:
     """Probability 0 for the truth costs what 1e-7 would cost, as in Keras."""
     found = two_class_metrics(np.array([1, 0]), np.array([0.0, 0.0], np.float32))
     assert found.loss == pytest.approx(-np.log(1e-7) / 2, rel=1e-6)
+
+
+def tied_scores(levels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return whether records are positive, float32 scores with so many levels, and weights."""
+    rng = draws(levels)
+    positive = rng.random(NUM_RECORDS) < 0.4
+    score = np.floor((rng.random(NUM_RECORDS) * 0.7 + positive * 0.3) * levels) / levels
+    return positive, score.astype(np.float32), rng.exponential(size=NUM_RECORDS)
+
+
+@pytest.mark.parametrize("levels", [2, 7, 10**6])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_curves_are_those_of_scikit_learn(levels: int, *, weighted: bool) -> None:
+    """Every point of both curves, their thresholds and areas, with ties and without."""
+    positive, score, weights = tied_scores(levels)
+    given_weight = {"sample_weight": weights if weighted else None}
+    found = curve(positive, score, weights if weighted else None)
+    assert found is not None
+    rates, recalls, thresholds = oracle.roc_curve(positive, score, drop_intermediate=False, **given_weight)
+    assert found.false_positive_rate == pytest.approx(rates, abs=1e-12)
+    assert found.recall == pytest.approx(recalls, abs=1e-12)
+    assert found.threshold.tolist() == thresholds.tolist()
+    precisions, recalls, _ = oracle.precision_recall_curve(positive, score, **given_weight)
+    assert found.precision == pytest.approx(precisions[::-1], abs=1e-12)
+    assert found.recall == pytest.approx(recalls[::-1], abs=1e-12)
+    assert found.auc == pytest.approx(oracle.roc_auc_score(positive, score, **given_weight), rel=1e-12)
+    expected = oracle.average_precision_score(positive, score, **given_weight)
+    assert found.average_precision == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("max_points", [2, 3, 10, 100])
+def test_thinned_curves_keep_their_ends_and_areas(max_points: int) -> None:
+    """No more points than asked for, all on the curve, both ends; the areas are those of all points."""
+    positive, score, _ = tied_scores(10**6)
+    full, thin = curve(positive, score), curve(positive, score, max_points=max_points)
+    assert full is not None
+    assert thin is not None
+    assert len(thin.recall) <= max_points < len(full.recall)
+    for name in ("threshold", "false_positive_rate", "recall", "precision"):
+        points, all_points = getattr(thin, name), getattr(full, name)
+        assert set(points.tolist()) <= set(all_points.tolist())
+        assert (points[0], points[-1]) == (all_points[0], all_points[-1])
+    assert (thin.auc, thin.average_precision) == (full.auc, full.average_precision)
+    gaps = np.diff(thin.recall) + np.diff(thin.false_positive_rate)
+    assert gaps.max() < 2 / max(max_points - 2, 1) + 0.02
+
+
+def test_a_curve_needs_records_of_both_kinds() -> None:
+    """Without them there is none; weights of 0 count as no records."""
+    score = np.array([0.1, 0.2, 0.3])
+    assert curve(np.array([True, True, True]), score) is None
+    assert curve(np.array([False, False, False]), score) is None
+    assert curve(np.array([True, False, False]), score, np.array([0.0, 1.0, 1.0])) is None
+
+
+def test_mean_curves_go_through_the_points_of_equal_ones() -> None:
+    """The mean of a curve with itself is that curve; of two curves it lies halfway between them."""
+    positive, score, _ = tied_scores(10**6)
+    one, other = curve(positive, score), curve(positive, -score)
+    assert one is not None
+    assert other is not None
+    grid = np.linspace(0, 1, 50)
+    # The greatest recall that the curve reaches at that share of false positives, or on the line to the next.
+    assert mean_recall([one, one], one.false_positive_rate)[-1] == 1
+    both = mean_recall([one, other], grid)
+    assert both == pytest.approx((mean_recall([one], grid) + mean_recall([other], grid)) / 2)
+    assert mean_recall([one], grid) == pytest.approx(
+        [max(r for f, r in zip(one.false_positive_rate, one.recall, strict=True) if f <= x) for x in grid],
+        abs=0.05,
+    )
+    assert mean_precision([one, one], np.array([1.0]))[0] == pytest.approx(positive.mean())
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_calibration_is_that_of_plain_code(*, weighted: bool) -> None:
+    """Bins, counts, means and the error, computed bin by bin with a loop."""
+    positive, score, weights = tied_scores(10**6)
+    used = weights if weighted else np.ones(NUM_RECORDS)
+    found = calibration(score, positive, weights if weighted else None, num_bins=7)
+    error = 0.0
+    for number, one in enumerate(found.bins):
+        inside = [i for i in range(NUM_RECORDS) if number / 7 <= score[i] < (number + 1) / 7]
+        assert one.records == len(inside)
+        weight = sum(used[i] for i in inside)
+        mean = sum(used[i] * float(score[i]) for i in inside) / weight
+        share = sum(used[i] * positive[i] for i in inside) / weight
+        assert (one.probability, one.share) == (pytest.approx(mean), pytest.approx(share))
+        error += weight / used.sum() * abs(mean - share)
+    assert found.error == pytest.approx(error)
+
+
+def test_calibration_has_a_place_for_every_probability() -> None:
+    """0 is in the first bin and 1 in the last; bins without records have no figures."""
+    found = calibration(np.array([0.0, 1.0, 1.0]), np.array([False, True, False]), num_bins=4)
+    assert [one.records for one in found.bins] == [1, 0, 0, 2]
+    assert [one.share for one in found.bins] == [0.0, None, None, 0.5]
+    assert found.error == pytest.approx(2 / 3 * 0.5)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_brier_score_is_that_of_scikit_learn(*, weighted: bool) -> None:
+    """For two classes, and as the sum over the classes for more."""
+    positive, score, weights = tied_scores(10**6)
+    given_weight = {"sample_weight": weights if weighted else None}
+    used = weights if weighted else None
+    label = positive.astype(np.int64)
+    expected = oracle.brier_score_loss(positive, score.astype(np.float64), **given_weight)
+    assert brier_score(score, label, used) == pytest.approx(expected, rel=1e-12)
+    rng = draws(8)
+    labels, scores = rng.integers(0, 3, NUM_RECORDS), rng.dirichlet((1, 1, 1), NUM_RECORDS)
+    expected = oracle.brier_score_loss(labels, scores, scale_by_half=False, **given_weight)
+    assert brier_score(scores, labels, used) == pytest.approx(expected, rel=1e-12)
+
+
+def test_residual_quantiles_are_those_of_numpy() -> None:
+    """The inverted distribution function, with weights and without."""
+    rng = draws(9)
+    label, predicted = rng.normal(size=NUM_RECORDS), rng.normal(size=NUM_RECORDS)
+    weight = rng.integers(0, 4, NUM_RECORDS).astype(np.float64)
+    shares = (0.01, 0.25, 0.5, 0.99, 1.0)
+    for used in (None, weight):
+        expected = np.quantile(predicted - label, shares, weights=used, method="inverted_cdf")
+        found = residual_quantiles(label, predicted, used, shares=shares)
+        assert found == pytest.approx(expected, rel=1e-12)
