@@ -9,12 +9,15 @@ Statistician 37(3), equation 2.1b.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -64,6 +67,12 @@ def empty(num_columns: int) -> Moments:
     zeros, counts = np.zeros(num_columns), np.zeros(num_columns, np.int64)
     inf = np.full(num_columns, np.inf)
     return Moments(count=counts, mean=zeros, mean_rest=zeros, m2=zeros, min=inf, max=-inf, missing=counts)
+
+
+def side_by_side(parts: Sequence[Moments]) -> Moments:
+    """Return the moments of the columns of all `parts`, one part after the other."""
+    names = [field.name for field in dataclasses.fields(Moments)]
+    return Moments(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 @np.errstate(over="ignore", invalid="ignore")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.cli import display
-from pipeline.errors import ShardError
+
+if TYPE_CHECKING:
+    from pipeline.verify import VerifySummary
 
 
 @click.command("verify", short_help="Read every byte of a dataset and say what is damaged.")
@@ -30,20 +33,33 @@ def verify_command(shards: Path, *, workers: int | None, as_json: bool, quiet: b
 
     num_workers = workers or len(os.sched_getaffinity(0))
     summary = verify(shards, num_workers=num_workers, progress=display.choose(quiet=quiet or as_json))
-    faults = [
-        {"code": f.code, "path": f.path, "column": f.column, "message": f.message} for f in summary.faults
-    ]
     if as_json:
-        counts = {"shards": summary.num_shards, "bytes": summary.num_bytes, "records": summary.num_records}
-        click.echo(json.dumps(counts | {"faults": faults, "seconds": round(summary.seconds, 3)}))
-    elif not quiet and not faults:
-        size, rate = summary.num_bytes, summary.num_bytes / max(summary.seconds, 1e-6)
-        click.echo(
-            f"{shards} is whole: {summary.num_records:,} records in {summary.num_shards} shards, "
-            f"{display.amount(size, 'bytes')} ({display.amount(rate, 'bytes')}/s)"
-        )
-    if faults:
+        click.echo(json.dumps(_as_json(summary)))
+    elif not quiet:
+        for note in summary.notes:
+            click.echo(f"note: {display.escape(note)}")
+        if not summary.faults:
+            click.echo(f"{shards} is whole: {_counts(summary)}")
+    if summary.faults:
         for fault in summary.faults[:-1]:
             click.echo(f"error[{fault.code}] {display.escape(str(fault))}", err=True)
-        last = summary.faults[-1]
-        raise ShardError(last.message, path=last.path, column=last.column, hint=last.hint)
+        raise summary.faults[-1]
+
+
+def _as_json(summary: VerifySummary) -> dict[str, Any]:
+    return {
+        "shards": summary.num_shards,
+        "bytes": summary.num_bytes,
+        "records": summary.num_records,
+        "faults": [
+            {"code": f.code, "path": f.path, "column": f.column, "message": f.message} for f in summary.faults
+        ],
+        "notes": list(summary.notes),
+        "seconds": round(summary.seconds, 3),
+    }
+
+
+def _counts(summary: VerifySummary) -> str:
+    size, rate = summary.num_bytes, summary.num_bytes / max(summary.seconds, 1e-6)
+    amounts = f"{display.amount(size, 'bytes')} ({display.amount(rate, 'bytes')}/s)"
+    return f"{summary.num_records:,} records in {summary.num_shards} shards, {amounts}"

@@ -104,6 +104,12 @@ def mask(crcs: Words) -> Words:
     return rotated + np.uint32(MASK_DELTA)
 
 
+def unmask(masked: Words) -> Words:
+    """Return the CRCs that `mask` made into `masked`."""
+    rotated = masked - np.uint32(MASK_DELTA)
+    return (rotated << np.uint32(15)) | (rotated >> np.uint32(17))
+
+
 def crc32c_of_filled(template: bytes, slots: Sequence[Slot], *, num_records: int) -> Words:
     """Return the CRC-32C of `num_records` byte strings that equal `template` but for the bytes in `slots`.
 

@@ -56,16 +56,21 @@ def read_parquet(
 
 
 def _fill(into: Rows, table: pa.Table, columns: Columns) -> None:
-    by_column = np.stack([_values(table, name, "float32") for name in columns.features])
+    by_column = np.stack([column_values(table, name, "float32") for name in columns.features])
     # Tile by tile: copying the transposed whole would touch every line of the cache once per column.
     for begin in range(0, table.num_rows, TILE_RECORDS):
         into.features[begin : begin + TILE_RECORDS] = by_column[:, begin : begin + TILE_RECORDS].T
-    into.label[:] = _values(table, columns.label, LABEL_TYPES[columns.label_dtype])
+    into.label[:] = column_values(table, columns.label, LABEL_TYPES[columns.label_dtype])
     if into.weight is not None and columns.weight is not None:
-        into.weight[:] = _values(table, columns.weight, "float32")
+        into.weight[:] = column_values(table, columns.weight, "float32")
 
 
-def _values(table: pa.Table, name: str, dtype: str) -> NDArray[Any]:
+def column_values(table: pa.Table, name: str, dtype: str) -> NDArray[Any]:
+    """Return a column of `table`, not copied where it is in one piece.
+
+    Raises:
+        pyarrow.ArrowInvalid: it has another type than `dtype` or holds nulls.
+    """
     column = table.column(name)
     if column.type != TYPES[dtype]:
         raise pa.ArrowInvalid(f"column {name!r} is {column.type}, expected {dtype}")

@@ -8,31 +8,24 @@ from __future__ import annotations
 
 import functools
 import gzip
-import struct
 import zlib
-from typing import TYPE_CHECKING, Any, BinaryIO
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ShardError
-from pipeline.formats.crc32c import masked_crc32c
-from pipeline.formats.tf_example import FOOTER_BYTES, HEADER_BYTES, TfField
+from pipeline.formats.tf_example import HEADER_BYTES, TfField
 from pipeline.formats.tf_example_decode import decode
 from pipeline.loader.rows import REMAKE
 from pipeline.loader.shard_file import status_of
+from pipeline.loader.tfrecord_windows import is_gzip, windows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from io import BufferedReader
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from pipeline.loader.rows import Columns, Rows
 
-LENGTH = struct.Struct("<Q")
-FRAME_BYTES = HEADER_BYTES + FOOTER_BYTES
 MARK_RECORDS = 1024  # the place of every 1024th record is kept: 8 bytes for 170 kB of HEPMASS
-WINDOW_BYTES = 4 << 20
 MAX_SHARDS_KEPT = 4096
 
 
@@ -86,13 +79,10 @@ def _fields(columns: Columns) -> list[TfField]:
     return [*fields, TfField(name="weight", kind="float")] if columns.weight else fields
 
 
-def _open(path: Path) -> BinaryIO | gzip.GzipFile:
+def _open(path: Path) -> BufferedReader | gzip.GzipFile:
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES)
-    # The first length has a checksum of its own; no gzip header passes for it.
-    if head[:2] == b"\x1f\x8b" and struct.pack("<I", masked_crc32c(head[:8])) != head[8:]:
-        return gzip.open(path)
-    return path.open("rb")
+    return gzip.open(path) if is_gzip(head) else path.open("rb")
 
 
 @functools.lru_cache(maxsize=MAX_SHARDS_KEPT)
@@ -105,36 +95,8 @@ def _marks(path: Path, num_bytes: int, modified_ns: int) -> list[int]:
     marks: list[int] = []
     num_records = end = 0
     with _open(path) as file:
-        for offsets in _record_offsets(file):
-            marks += offsets[(-num_records) % MARK_RECORDS : -1 : MARK_RECORDS].tolist()
+        for _, offsets in windows_of(file):
+            marks += (end + offsets[(-num_records) % MARK_RECORDS : -1 : MARK_RECORDS]).tolist()
             num_records += len(offsets) - 1
-            end = int(offsets[-1])
+            end += int(offsets[-1])
     return [*marks, end]
-
-
-def _record_offsets(file: BinaryIO | gzip.GzipFile) -> Iterator[NDArray[np.int64]]:
-    """Yield, for a window of the file at a time, where its records begin and the last one ends."""
-    at, window = 0, b""
-    while more := file.read(WINDOW_BYTES):
-        window += more
-        offsets = _offsets_within(window)
-        yield offsets + at
-        at += int(offsets[-1])
-        window = window[int(offsets[-1]) :]
-
-
-def _offsets_within(window: bytes) -> NDArray[np.int64]:
-    if len(window) >= FRAME_BYTES:
-        stride = LENGTH.unpack_from(window)[0] + FRAME_BYTES
-        if stride <= len(window):
-            count = len(window) // stride
-            lengths: NDArray[np.uint64] = np.ndarray((count,), "<u8", window, 0, (stride,))
-            if (lengths == lengths[0]).all():
-                return np.arange(0, count * stride + 1, stride, dtype=np.int64)
-    offsets = [0]
-    while offsets[-1] + HEADER_BYTES <= len(window):
-        end = offsets[-1] + LENGTH.unpack_from(window, offsets[-1])[0] + FRAME_BYTES
-        if end > len(window):
-            break
-        offsets.append(end)
-    return np.array(offsets, np.int64)

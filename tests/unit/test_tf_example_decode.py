@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from pipeline.errors import ShardError
-from pipeline.formats import tf_example_decode
+from pipeline.formats import tf_example_decode, tfrecord_frames
 from pipeline.formats.protobuf import delimiter
 from pipeline.formats.tf_example import TfColumn, TfField, encode
 from pipeline.formats.tf_example_decode import decode
 from support.tf_columns import field_of, float_column, framed, int_column, plain, text_column
+
+if TYPE_CHECKING:
+    from pipeline.formats.tf_example_decode import Checksums
 
 FEATURES = TfField(name="features", kind="float", width=2)
 LABEL = TfField(name="label", kind="int64")
@@ -62,7 +66,7 @@ def test_columns_come_back(num_records: int) -> None:
 def test_blocks_and_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading in very small blocks gives the same columns."""
     columns = columns_of(500)
-    monkeypatch.setattr(tf_example_decode, "BLOCK_BYTES", 300)
+    monkeypatch.setattr(tfrecord_frames, "BLOCK_BYTES", 300)
     monkeypatch.setattr(tf_example_decode, "TILE_BYTES", 100)
     found = decode(encode(columns).data.tobytes(), [field_of(column) for column in columns])
     assert [plain(column) for column in found] == [plain(column) for column in columns]
@@ -113,7 +117,8 @@ def test_what_other_writers_may_write(record: bytes) -> None:
     assert label.values.tolist() == [300, 1, 2, 3, 300]
 
 
-def test_every_flipped_bit_is_found() -> None:
+@pytest.mark.parametrize("checksums", ["each", "together"])
+def test_every_flipped_bit_is_found(checksums: Checksums) -> None:
     """Whichever bit of a small file is flipped, it is refused, and the message names a record and a byte."""
     columns = columns_of(3)
     fields = [field_of(column) for column in columns]
@@ -122,10 +127,11 @@ def test_every_flipped_bit_is_found() -> None:
         damaged = data.copy()
         damaged[bit // 8] ^= 1 << (bit % 8)
         with pytest.raises(ShardError, match=r"^record [0-3] at byte \d+: "):
-            decode(damaged, fields)
+            decode(damaged, fields, checksums=checksums)
 
 
-def test_a_flip_in_records_that_are_alike() -> None:
+@pytest.mark.parametrize("checksums", ["each", "together"])
+def test_a_flip_in_records_that_are_alike(checksums: Checksums) -> None:
     """Where all records share one template, too, a flip is found and its record is named."""
     columns = [float_column("features", 5000, 2), int_column("label", [1] * 5000)]
     framed_records = encode(columns)
@@ -135,7 +141,27 @@ def test_a_flip_in_records_that_are_alike() -> None:
         damaged = framed_records.data.copy()
         damaged[size * 3456 + place] ^= 16
         with pytest.raises(ShardError, match=f"^record 3456 at byte {size * 3456}: the checksum of its"):
-            decode(damaged, fields)
+            decode(damaged, fields, checksums=checksums)
+
+
+@pytest.mark.parametrize("num_records", [1, 62, 63, 64, 126, 1000])
+def test_checksums_taken_together_miss_no_systematic_fault(num_records: int) -> None:
+    """A writer whose checksums are all wrong in the same bits is found: an odd number does not cancel."""
+    columns = [float_column("features", num_records, 2), int_column("label", [1] * num_records)]
+    whole = encode(columns)
+    fields = [field_of(column) for column in columns]
+    found = decode(whole.data, fields, checksums="together")
+    assert [plain(column) for column in found] == [plain(column) for column in columns]
+    frames = whole.data.copy().reshape(num_records, -1)
+    frames[:, -1] ^= 1
+    with pytest.raises(ShardError, match=r"^record 0 at byte 0: the checksum"):
+        decode(frames.reshape(-1), fields, checksums="together")
+    frames[:, -1] ^= 1
+    frames[num_records // 2, -1] ^= 1
+    with pytest.raises(
+        ShardError, match=f"^record {num_records // 2} at byte .*: the checksum of its payload"
+    ):
+        decode(frames.reshape(-1), fields, checksums="together")
 
 
 @pytest.mark.parametrize("num_records", [1, 4])
