@@ -12,13 +12,16 @@ class Progress(Protocol):
     """Receives the stages of a long work, one after the other, never nested."""
 
     def start(self, stage: str, *, total: int | None, unit: str) -> None:
-        """Begin `stage` of `total` units ("bytes", "records", "steps"); None when not known."""
+        """Begin `stage` of `total` units ("bytes", "records", "steps"); None when not known.
 
-    def advance(self, amount: int) -> None:
-        """Report `amount` more units done; called from any thread."""
+        A stage with the unit "" has nothing to count: it just takes its time.
+        """
 
-    def finish(self) -> None:
-        """End the stage."""
+    def advance(self, amount: int, *, records: int = 0) -> None:
+        """Report `amount` more units done, with `records` in them; called from any thread."""
+
+    def finish(self, result: str = "") -> None:
+        """End the stage; `result` is what came of it, in a few words."""
 
 
 class Silent:
@@ -27,10 +30,10 @@ class Silent:
     def start(self, stage: str, *, total: int | None, unit: str) -> None:
         """Ignore the stage."""
 
-    def advance(self, amount: int) -> None:
+    def advance(self, amount: int, *, records: int = 0) -> None:
         """Ignore the progress."""
 
-    def finish(self) -> None:
+    def finish(self, result: str = "") -> None:
         """Ignore the end."""
 
 

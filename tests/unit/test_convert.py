@@ -174,10 +174,10 @@ def test_a_source_that_changes_is_refused(tmp_path: Path) -> None:
             with source.open("a") as file:
                 file.write("0,1,2,3\n")
 
-        def advance(self, amount: int) -> None:
+        def advance(self, amount: int, *, records: int = 0) -> None:
             """Ignore the progress."""
 
-        def finish(self) -> None:
+        def finish(self, result: str = "") -> None:
             """Ignore the end."""
 
     progress = Appending()
@@ -200,11 +200,11 @@ def test_progress_adds_up(tmp_path: Path) -> None:
             """Begin a sum."""
             stages.append([stage, total, unit, 0])
 
-        def advance(self, amount: int) -> None:
+        def advance(self, amount: int, *, records: int = 0) -> None:  # noqa: ARG002  # the protocol's
             """Add."""
             stages[-1][3] += amount
 
-        def finish(self) -> None:
+        def finish(self, result: str = "") -> None:
             """Do nothing."""
 
     convert(source, tmp_path / "shards", make_options(range_bytes=3000), progress=Adding())

@@ -127,13 +127,13 @@ class Recorder:
         self.is_open = True
         self.stages.append([stage, total, unit, 0])
 
-    def advance(self, amount: int) -> None:
+    def advance(self, amount: int, *, records: int = 0) -> None:  # noqa: ARG002  # the protocol's
         """Add to the stage."""
         assert self.is_open
         assert isinstance(self.stages[-1][3], int)
         self.stages[-1][3] += amount
 
-    def finish(self) -> None:
+    def finish(self, result: str = "") -> None:  # noqa: ARG002  # the protocol's
         """Note the end."""
         assert self.is_open
         self.is_open = False

@@ -43,11 +43,11 @@ class Counter:
         """Note the stage."""
         self.lines.append(f"{stage} {total} {unit}")
 
-    def advance(self, amount: int) -> None:
+    def advance(self, amount: int, *, records: int = 0) -> None:  # noqa: ARG002  # the protocol's
         """Count."""
         self.done += amount
 
-    def finish(self) -> None:
+    def finish(self, result: str = "") -> None:  # noqa: ARG002  # the protocol's
         """Note the end."""
         self.lines.append("end")
 

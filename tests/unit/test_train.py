@@ -176,11 +176,11 @@ class Recorded:
         """Remember a stage."""
         self.stages.append([stage, total, 0, unit])
 
-    def advance(self, amount: int) -> None:
+    def advance(self, amount: int, *, records: int = 0) -> None:  # noqa: ARG002  # the protocol's
         """Add to it."""
         self.stages[-1][2] += amount
 
-    def finish(self) -> None:
+    def finish(self, result: str = "") -> None:  # noqa: ARG002  # the protocol's
         """Check that all of it was reported."""
         assert self.stages[-1][1] == self.stages[-1][2]
 

@@ -228,14 +228,14 @@ class Interrupting:
         del total, unit
         self._num_calls = 0 if stage.startswith(self._stage) else -(10**9)
 
-    def advance(self, amount: int) -> None:
+    def advance(self, amount: int, *, records: int = 0) -> None:
         """Interrupt at the third call: the first one tells what earlier processes have done."""
-        del amount
+        del amount, records
         self._num_calls += 1
         if self._num_calls == 3:
             signal.raise_signal(self._number)
 
-    def finish(self) -> None:
+    def finish(self, result: str = "") -> None:
         """Do nothing."""
 
 
