@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from pipeline.errors import MissingExtraError
+
+Place = Literal["best", "upper left", "lower left", "lower right"]
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -201,7 +203,7 @@ def _figure(width_inches: float, height_inches: float) -> Figure:
     return figure
 
 
-def _finish(axes: Axes, *, legend: str = "best") -> None:
+def _finish(axes: Axes, *, legend: Place = "best") -> None:
     axes.grid(visible=True, color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

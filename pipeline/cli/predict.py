@@ -21,7 +21,7 @@ CHOICE_NONFINITE = click.Choice(["error", "drop"])
 
 @click.command("predict", short_help="Write what a model says of every row of a CSV.")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--keep", multiple=True, metavar="COL", help="Carry a column into the output (repeatable).")
 @click.option(
@@ -52,17 +52,18 @@ CHOICE_NONFINITE = click.Choice(["error", "drop"])
 @click.option("--overwrite", is_flag=True, help="Replace the output that is there.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON summary on standard output.")
 @click.option("--quiet", is_flag=True, help="No progress, no summary.")
-def predict_command(model: Path, source: Path, output: Path, **given: Any) -> None:  # noqa: ANN401  # click's own call
+def predict_command(model: Path, sources: tuple[str, ...], output: Path, **given: Any) -> None:  # noqa: ANN401  # click's own call
     """Write what MODEL says of every row of the CSV SOURCE to OUTPUT, a .parquet or .csv.
 
-    SOURCE is read as `pipeline convert` reads it, plain or compressed, and in bounded memory. Its columns may
-    stand in any order; those that the model does not know are ignored, a label among them. OUTPUT has one row
-    for each row of SOURCE, in its order: the kept columns, the prediction, and the probability of each class.
+    SOURCE is read as `pipeline convert` reads it: files, patterns, folders, URLs, or - for standard input, in
+    bounded memory. Its columns may stand in any order; those that the model does not know are ignored, a
+    label among them. OUTPUT has one row for each row of SOURCE, in its order: the kept columns, the
+    prediction, and the probability of each class.
 
     \b
     Examples:
       pipeline predict model/ new.csv predictions.parquet
-      pipeline predict model/ new.csv.gz predictions.csv --keep event_id --on-missing mean
+      pipeline predict model/ 'days/*.csv.gz' predictions.csv --keep event_id --on-missing mean
     """  # noqa: D301  # \b is click's mark for a paragraph that is not rewrapped
     as_json, is_quiet = given.pop("as_json"), given.pop("quiet")
     if given["workers"]:
@@ -71,9 +72,11 @@ def predict_command(model: Path, source: Path, output: Path, **given: Any) -> No
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(given["workers"]))
     options = _options(given)
     from pipeline.predict import predict  # noqa: PLC0415  # loads Polars, pyarrow and TensorFlow
+    from pipeline.source.listing import list_sources  # noqa: PLC0415
 
     quiet = is_quiet or as_json
-    summary = predict(model, source, output, options, progress=display.choose(quiet=quiet))
+    origin = list_sources(sources)
+    summary = predict(model, origin, output, options, progress=display.choose(quiet=quiet))
     if as_json:
         click.echo(json.dumps(_summary_json(summary)))
     elif not quiet:

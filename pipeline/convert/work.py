@@ -16,7 +16,8 @@ from pipeline.convert.writing import moments_of_ranks, write_shard
 from pipeline.engine.local import map_tasks
 from pipeline.errors import SourceChangedError
 from pipeline.runs.store import RunStore
-from pipeline.source.ranges import RangeText, ranges_of
+from pipeline.source import ranges
+from pipeline.source.ranges import RangeText
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -79,8 +80,8 @@ class ThreadWork:
             self._store.add(result.run, result.summary)
             return result.summary
 
-        ranges = all_ranges(self._plan, streamed=self._journal.streamed)
-        yield from map_tasks(read, ranges, num_workers=self._plan.memory.num_threads)
+        tasks = all_ranges(self._plan, streamed=self._journal.streamed)
+        yield from map_tasks(read, tasks, num_workers=self._plan.memory.num_threads)
 
     def index(self) -> RankIndex:
         """See `Work.index`."""
@@ -109,5 +110,4 @@ class ThreadWork:
 def all_ranges(plan: ConvertPlan, *, streamed: bool) -> Iterator[RangeTask]:
     """Yield the ranges of all files in order."""
     size, delimiter = plan.options.identity.range_bytes, plan.dialect.delimiter
-    for index, file in enumerate(plan.files):
-        yield from ranges_of(file, index, size, delimiter=delimiter, streamed=streamed)
+    return ranges.all_ranges(plan.files, size, delimiter=delimiter, streamed=streamed)

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 def map_tasks(
     function: Callable[[Task], Result], tasks: Iterable[Task], *, num_workers: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield `function(task)` for every task, in the order of the tasks.
 
     At most `num_workers + 1` tasks are drawn from `tasks` and not yet yielded, so a generator of large tasks

@@ -7,6 +7,7 @@ model, `output` writes what it says of them. Memory does not grow with the sourc
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,11 +26,11 @@ from pipeline.predict.output import RejectsFile, TableWriter
 from pipeline.predict.planning import make_plan
 from pipeline.predict.reading import Accounts, read_block
 from pipeline.progress import SILENT
-from pipeline.source.files import check_unchanged, count_lines
-from pipeline.source.ranges import CutInsideQuotesError, ranges_of
+from pipeline.source.files import check_unchanged
+from pipeline.source.ranges import CutInsideQuotesError, all_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from io import BufferedRandom
     from pathlib import Path
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from pipeline.predict.planning import PredictPlan
     from pipeline.predict.reading import Block
     from pipeline.progress import Progress
+    from pipeline.storage.paths import SourcePath
 
 __all__ = ["PredictOptions", "PredictSummary", "predict"]
 
@@ -59,11 +61,16 @@ class PredictSummary:
 
 
 def predict(
-    model: Path, source: Path, output: Path, options: PredictOptions, *, progress: Progress = SILENT
+    model: Path,
+    sources: SourcePath | Sequence[SourcePath],
+    output: Path,
+    options: PredictOptions,
+    *,
+    progress: Progress = SILENT,
 ) -> PredictSummary:
-    """Write what the model in the folder `model` says of every record of the CSV `source` to `output`.
+    """Write what the model in the folder `model` says of every record of the CSV files `sources` to `output`.
 
-    One row for each record that is not set aside, in the order of the source. Several byte ranges are parsed
+    One row for each record that is not set aside, in the order of the sources. Several byte ranges are parsed
     at a time while the model works; memory is bounded, whatever the size of the source. Atomic: `output` is
     absent (or what it was), or whole.
 
@@ -77,7 +84,7 @@ def predict(
     began = time.monotonic()
     table_format = options.format_of(output)
     check_file(output, overwrite=options.overwrite)
-    plan = make_plan(source, descriptions.load(model), options)
+    plan = make_plan(sources, descriptions.load(model), options)
     saved = open_model(model)
     work = _Work(
         plan=plan,
@@ -122,23 +129,18 @@ class _Work:
 
 def _write(work: _Work, file: BufferedRandom, *, streamed: bool) -> Accounts:
     """Write the whole table to `file`, which is empty."""
-    (source,) = work.plan.reading.files
-    accounts = Accounts(
-        source,
-        num_header_lines=count_lines(source.path, source.compression, source.text_offset),
-        max_rejects=work.plan.reading.options.max_rejects,
-    )
-    total = source.num_bytes if source.compression == "none" else None
+    reading = work.plan.reading
+    accounts = Accounts(reading)
+    is_known = all(file.compression == "none" and file.num_bytes >= 0 for file in reading.files)
+    total = reading.estimates.text_bytes if is_known else None
     work.progress.start("predicting", total=total, unit="bytes")
-    with (
-        RejectsFile(work.output, source) as rejects,
-        TableWriter(file, work.plan, work.table_format) as table,
-    ):
+    with RejectsFile(work.output) as rejects, TableWriter(file, work.plan, work.table_format) as table:
         for block in _blocks(work, accounts, streamed=streamed):
-            rejects.add(accounts.add(block))
+            rejects.add(accounts.add(block), file_name=reading.files[block.file_index].path.name)
             table.add(block, _scores(block.features, work))
             work.progress.advance(block.num_text_bytes)
-        check_unchanged(source)
+        for source in reading.files:
+            check_unchanged(source)
         accounts.finish()
     work.progress.finish()
     return accounts
@@ -147,20 +149,21 @@ def _write(work: _Work, file: BufferedRandom, *, streamed: bool) -> Accounts:
 def _blocks(work: _Work, accounts: Accounts, *, streamed: bool) -> Iterator[Block]:
     """Yield the blocks of the source in order, the next ones being read meanwhile."""
     reading = work.plan.reading
-    tasks = ranges_of(
-        reading.files[0],
-        0,
+    tasks = all_ranges(
+        reading.files,
         reading.options.identity.range_bytes,
         delimiter=reading.dialect.delimiter,
         streamed=streamed,
     )
     read = partial(read_block, plan=work.plan, known=work.known)
     try:
-        yield from map_tasks(read, tasks, num_workers=reading.memory.num_threads)
+        # Closed, so that no thread still reads when an error is handled.
+        with closing(map_tasks(read, tasks, num_workers=reading.memory.num_threads)) as blocks:
+            yield from blocks
     except PipelineError as error:
         # Blocks come in order, so all lines before the faulty one are counted by now.
         if error.line is not None:
-            error.line += accounts.num_lines
+            error.line += accounts.lines_before(error.path)
         raise
 
 

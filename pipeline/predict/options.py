@@ -22,8 +22,8 @@ class PredictOptions:
     """Everything a user can ask of a prediction; the defaults are those of the command line.
 
     `keep` are columns of the source to be carried into the output. `table_format` is told by the name of the
-    output where it is None. How the text is read is asked for as in a conversion; `range_bytes` is how much of
-    it is read at a time.
+    output where it is None. How the text is read is asked for as in a conversion; `range_bytes` of it are
+    read at a time.
     """
 
     keep: tuple[str, ...] = ()

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.models.description import ModelDescription
-    from pipeline.plan import SourceFile
     from pipeline.predict.options import TableFormat
     from pipeline.predict.planning import PredictPlan
     from pipeline.predict.reading import Block
@@ -139,20 +138,19 @@ class RejectsFile:
     A context manager. The file appears when the block ends without an error; one from before is removed.
     """
 
-    def __init__(self, output: Path, source: SourceFile) -> None:
+    def __init__(self, output: Path) -> None:
         self._path = output.with_name(output.name + REJECTS_SUFFIX)
-        self._source = source
         self._stack = ExitStack()
         self._file: BinaryIO | None = None
 
-    def add(self, rejects: Sequence[Reject]) -> None:
-        """Append rows whose places count from the beginning of the source."""
+    def add(self, rejects: Sequence[Reject], *, file_name: str) -> None:
+        """Append rows of a file, whose places count from its beginning."""
         if not rejects:
             return
         if self._file is None:
             self._file = self._stack.enter_context(written_anew(self._path, overwrite=True))
         for reject in rejects:
-            self._file.write(_reject_line(reject, self._source.path.name))
+            self._file.write(_reject_line(reject, file_name))
 
     def __enter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,16 +13,18 @@ from pipeline.plan import ConvertPlan, Estimates, MemoryPlan
 from pipeline.predict import memory
 from pipeline.schema import Column, Schema
 from pipeline.source import columns
-from pipeline.source.sniff import sniff
+from pipeline.source.sniff import sniff, sniff_further
+from pipeline.storage.paths import system_errors_told
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pipeline.models.description import ModelDescription
+    from pipeline.plan import SourceFile
     from pipeline.predict.options import PredictOptions
     from pipeline.schema import Role
     from pipeline.source.sniff import Sniffed
+    from pipeline.storage.paths import SourcePath
 
+UNKNOWN_BYTES = 1 << 30  # of standard input, and of servers that do not tell
 COMPRESSION_RATIO = 16  # more than text of numbers expands by: for an upper bound of small sources
 PREDICTION = "prediction"
 PROBABILITY = "probability_"
@@ -42,8 +45,10 @@ class PredictPlan:
     batch_size: int
 
 
-def make_plan(source: Path, described: ModelDescription, options: PredictOptions) -> PredictPlan:
-    """Return the plan; reads the first mebibyte of `source`.
+def make_plan(
+    sources: SourcePath | Sequence[SourcePath], described: ModelDescription, options: PredictOptions
+) -> PredictPlan:
+    """Return the plan; reads the beginning of each of the files `sources`.
 
     Raises:
         InputError: the source cannot be read, or lacks a column to keep.
@@ -55,18 +60,24 @@ def make_plan(source: Path, described: ModelDescription, options: PredictOptions
             "--on-missing mean: the model was trained on features as they are and knows no mean",
             hint="pass --on-missing drop",
         )
-    sniffed = sniff(source, delimiter=options.delimiter, has_header=options.has_header, min_columns=1)
-    require_columns(described, sniffed.names, path=str(source))
+    sources = sources if isinstance(sources, Sequence) else [sources]
+    with system_errors_told(sources[0], hint="check the disk"):
+        sniffed = sniff(sources[0], delimiter=options.delimiter, has_header=options.has_header, min_columns=1)
+    require_columns(described, sniffed.names, path=str(sources[0]))
     try:
         schema = _schema(sniffed, described, options)
     except PipelineError as error:
-        error.path = str(source)
+        error.path = str(sources[0])
         raise
+    files = [sniffed.file]
+    for source in sources[1:]:
+        with system_errors_told(source, hint="check the disk"):
+            files.append(sniff_further(source, sniffed))
     by_name = {column.name: column for column in schema.columns}
     names = [column.name for column in schema.numbers]
     return PredictPlan(
         described=described,
-        reading=_reading(sniffed, schema, described, options),
+        reading=_reading(files, sniffed, schema, described, options),
         order=tuple(names.index(name) for name in described.features),
         kept=tuple(by_name[name] for name in options.keep),
         batch_size=options.batch_size,
@@ -106,11 +117,16 @@ def _schema(sniffed: Sniffed, described: ModelDescription, options: PredictOptio
 
 
 def _reading(
-    sniffed: Sniffed, schema: Schema, described: ModelDescription, options: PredictOptions
+    files: Sequence[SourceFile],
+    sniffed: Sniffed,
+    schema: Schema,
+    described: ModelDescription,
+    options: PredictOptions,
 ) -> ConvertPlan:
     """Return the plan of a conversion that reads the source in the same way."""
     asked = options.reading()
-    range_bytes = min(asked.identity.range_bytes, sniffed.file.num_bytes * COMPRESSION_RATIO)
+    text_bytes = sum(file.num_bytes if file.num_bytes >= 0 else UNKNOWN_BYTES for file in files)
+    range_bytes = min(asked.identity.range_bytes, text_bytes * COMPRESSION_RATIO)
     records_per_range = range_bytes / sniffed.mean_record_bytes
     num_workers = asked.num_workers or len(os.sched_getaffinity(0))
     num_threads = memory.affordable_threads(
@@ -122,17 +138,16 @@ def _reading(
         num_cells_per_range=round(records_per_range * len(schema.columns)),
         text_bytes_per_range=round(records_per_range * _text_bytes_per_record(sniffed, schema)),
     )
-    num_records = max(1, round(sniffed.file.num_bytes / sniffed.mean_record_bytes))
     return ConvertPlan(
-        files=(sniffed.file,),
+        files=tuple(files),
         header=sniffed.header,
         dialect=sniffed.dialect,
         schema=schema,
         options=asked,
         estimates=Estimates(
-            text_bytes=sniffed.file.num_bytes,
-            num_records=num_records,
-            num_ranges=-(-sniffed.file.num_bytes // asked.identity.range_bytes),
+            text_bytes=text_bytes,
+            num_records=max(1, round(text_bytes / sniffed.mean_record_bytes)),
+            num_ranges=-(-text_bytes // asked.identity.range_bytes),
             shard_bytes=0,
             num_shards={},
         ),

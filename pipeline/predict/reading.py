@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.models.scoring import Standardization
-    from pipeline.plan import ConvertPlan, SourceFile
+    from pipeline.plan import ConvertPlan
     from pipeline.predict.planning import PredictPlan
     from pipeline.schema import Column
     from pipeline.source.parsed import ParsedRange, Reject
@@ -40,6 +40,7 @@ class Block:
 
     features: NDArray[np.float64]
     kept: tuple[NDArray[Any] | pa.Array, ...]
+    file_index: int
     num_records: int
     num_blank: int
     num_lines: int
@@ -70,6 +71,7 @@ def read_block(task: RangeTask, plan: PredictPlan, known: Standardization | None
     return Block(
         features=np.ascontiguousarray(numbers.T),
         kept=kept,
+        file_index=text.file_index,
         num_records=parsed.num_records,
         num_blank=parsed.num_blank,
         num_lines=parsed.num_lines,
@@ -117,46 +119,50 @@ def _check_float32(
 class Accounts:
     """Adds up the blocks of a source; `add` must be called in their order."""
 
-    def __init__(self, file: SourceFile, *, num_header_lines: int, max_rejects: int | None) -> None:
-        self._file = file
-        self._max_rejects = max_rejects
-        self.num_lines = num_header_lines
+    def __init__(self, plan: ConvertPlan) -> None:
+        self._plan = plan
+        self._num_lines = [file.header_lines for file in plan.files]
         self.num_read = self.num_kept = self.num_rejected = 0
-        self.num_blank = file.num_blank
+        self.num_blank = sum(file.num_blank for file in plan.files)
         self.warnings: list[str] = []
 
     def add(self, block: Block) -> Sequence[Reject]:
-        """Add the next block; return its rejects, placed within the source.
+        """Add the next block; return its rejects, placed within their file.
 
         Raises:
             TooManyRejectsError: more rows were set aside than allowed.
         """
+        file = self._plan.files[block.file_index]
+        num_lines = self._num_lines[block.file_index]
         rejects = [
             dataclasses.replace(
-                reject, line=reject.line + self.num_lines, byte_offset=reject.byte_offset + block.begin
+                reject, line=reject.line + num_lines, byte_offset=reject.byte_offset + block.begin
             )
             for reject in block.rejects
         ]
-        allowed = self._max_rejects
+        allowed = self._plan.options.max_rejects
         if allowed is not None and self.num_rejected + len(rejects) > allowed:
             reject = rejects[allowed - self.num_rejected]
             raise TooManyRejectsError(
                 f"more than {allowed} rows set aside; this one: {reject.reason}",
-                path=str(self._file.path),
+                path=str(file.path),
                 line=reject.line,
                 column=reject.column,
                 hint="raise --max-rejects if that is to be expected",
             )
-        self.num_lines += block.num_lines
+        self._num_lines[block.file_index] += block.num_lines
         self.num_read += block.num_records
         self.num_kept += block.num_kept
         self.num_rejected += len(rejects)
         self.num_blank += block.num_blank
         if block.ends_open:
-            self.warnings.append(
-                f"{self._file.path.name}: the last line has no line end; is the file complete?"
-            )
+            self.warnings.append(f"{file.path.name}: the last line has no line end; is the file complete?")
         return rejects
+
+    def lines_before(self, path: str) -> int:
+        """Return how many lines of the file `path` lie before the next range of it."""
+        named = [str(file.path) for file in self._plan.files]
+        return self._num_lines[named.index(path)]
 
     def finish(self) -> None:
         """Check the accounts once every block is in.
@@ -167,4 +173,4 @@ class Accounts:
         assert self.num_read == self.num_kept + self.num_rejected  # noqa: S101  # the law of conservation
         if self.num_kept == 0:
             hint = f"all {self.num_read} rows were set aside" if self.num_read else ""
-            raise EmptySourceError("0 data rows", path=str(self._file.path), hint=hint)
+            raise EmptySourceError("0 data rows", path=str(self._plan.files[0].path), hint=hint)

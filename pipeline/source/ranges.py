@@ -25,7 +25,7 @@ from pipeline.standard_input import StandardInput
 from pipeline.storage.paths import random_access
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from pipeline.plan import SourceFile
 
@@ -163,6 +163,14 @@ class StoredRange:
                 begun = counted_from + before.rfind(b"\n") + 1
                 raise _too_long(self.source, begun, line=count_line_ends(before) + 1)
         return self.source.num_bytes
+
+
+def all_ranges(
+    files: Sequence[SourceFile], range_bytes: int, *, delimiter: str, streamed: bool
+) -> Iterator[RangeTask]:
+    """Yield the ranges of all files in order."""
+    for index, file in enumerate(files):
+        yield from ranges_of(file, index, range_bytes, delimiter=delimiter, streamed=streamed)
 
 
 def ranges_of(
