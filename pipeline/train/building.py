@@ -10,6 +10,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pipeline import backend
 from pipeline.models import dense, resnet
 from pipeline.models.loss import loss_of
@@ -68,6 +70,8 @@ def build(task: Task, options: TrainOptions, workers: Workers) -> Networks:
             steps_per_execution=_steps_per_execution(task, options),
             **judged,
         )
+        if workers.strategy:
+            _make_all_variables(trained, task.num_features)
     local = network_of(task, options, precision="float32")
     local.compile(jit_compile=options.jit, **judged)
     return Networks(trained=trained, local=local)
@@ -93,6 +97,16 @@ def network_of(task: Task, options: TrainOptions, *, precision: str) -> keras.Mo
         dropout=options.dropout,
         precision=precision,
     )
+
+
+def _make_all_variables(network: keras.Model, num_features: int) -> None:
+    """Make the variables of optimizer and metrics: on several replicas the first step may not make them."""
+    record, label = np.zeros((1, num_features), np.float32), np.zeros(1, np.float32)
+    predicted = network(record)
+    network.optimizer.build(network.trainable_variables)
+    network.compute_loss(record, label, predicted)
+    network.compute_metrics(record, label, predicted)
+    network.reset_metrics()
 
 
 def _steps_per_execution(task: Task, options: TrainOptions) -> int:

@@ -23,7 +23,9 @@ def optimizer_of(network: keras.Model, options: TrainOptions, num_steps: int) ->
     """
     optimizers = backend.keras().optimizers
     kind = type(optimizers.get(options.optimizer))
-    optimizer = kind(learning_rate=_learning_rate(options, num_steps), weight_decay=options.decay or None)
+    # None means none to all of them but AdamW, which wants a number.
+    decay = options.decay if options.optimizer == "adamw" else options.decay or None
+    optimizer = kind(learning_rate=_learning_rate(options, num_steps), weight_decay=decay)
     if options.decay:
         others = [variable for variable in network.trainable_variables if variable.name != "kernel"]
         optimizer.exclude_from_weight_decay(var_list=others)
