@@ -20,7 +20,7 @@ import xxhash
 from pipeline.errors import DiskError
 from pipeline.runs.run import Run, merge_runs
 from pipeline.storage.files import WholeFile
-from pipeline.storage.paths import read_at
+from pipeline.storage.reads import read_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from pipeline.errors import AccessError, EmptySourceError, SourceChangedError, SourceNotFoundError, nearest
 from pipeline.source.decompress import MAGIC, MAGIC_BYTES, Decompressed
-from pipeline.storage.paths import state_of
+from pipeline.standard_input import StandardInput
+from pipeline.storage.reads import STREAM_BYTES, read_head, state_of, streamed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,9 +40,7 @@ def recognise(path: SourcePath) -> Compression:
         EmptySourceError: it has no bytes.
     """
     try:
-        mode = path.stat().st_mode
-        # Opening a pipe would wait for whoever writes to it.
-        head = _head(path) if stat.S_ISREG(mode) else b""
+        mode, head = _head(path)
     except (FileNotFoundError, NotADirectoryError):
         raise SourceNotFoundError("no such file", path=str(path), hint=_neighbours(path)) from None
     except PermissionError:
@@ -54,9 +53,16 @@ def recognise(path: SourcePath) -> Compression:
     return next((name for name, magic in MAGIC.items() if magic.match(head)), "none")
 
 
-def _head(path: SourcePath) -> bytes:
+def _head(path: SourcePath) -> tuple[int, bytes]:
+    """Return what kind of file it is, as `os.stat` tells, and its first bytes."""
+    if not isinstance(path, Path | StandardInput):
+        num_bytes, _ = state_of(path)
+        return stat.S_IFREG, read_head(path, MAGIC_BYTES) if num_bytes else b""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):  # opening a pipe would wait for whoever writes to it
+        return mode, b""
     with path.open("rb") as file:
-        return file.read(MAGIC_BYTES)
+        return mode, file.read(MAGIC_BYTES)
 
 
 def _neighbours(path: SourcePath) -> str:
@@ -69,12 +75,15 @@ def _neighbours(path: SourcePath) -> str:
 
 
 @contextmanager
-def open_text(path: SourcePath, compression: Compression) -> Iterator[Text]:
+def open_text(
+    path: SourcePath, compression: Compression, *, block_bytes: int = STREAM_BYTES
+) -> Iterator[Text]:
     """Open the uncompressed bytes of `path` for reading from their beginning.
 
-    Its `read` raises CompressionError where compressed data are damaged or cut.
+    Its `read` raises CompressionError where compressed data are damaged or cut. A store is asked for
+    `block_bytes` at a time.
     """
-    with path.open("rb") as stored:
+    with streamed(path, block_bytes=block_bytes) as stored:
         yield stored if compression == "none" else Decompressed(stored, str(path), compression)
 
 

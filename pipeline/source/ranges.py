@@ -22,7 +22,7 @@ from pipeline.plan import ByteRange
 from pipeline.source.files import count_line_ends, open_text, read_exactly
 from pipeline.source.quotes import find_cut, last_cut, unclosed
 from pipeline.standard_input import StandardInput
-from pipeline.storage.paths import random_access
+from pipeline.storage.reads import random_access
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

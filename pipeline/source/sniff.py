@@ -33,7 +33,7 @@ from pipeline.source.files import (
 )
 from pipeline.source.foreign import check_text
 from pipeline.source.quotes import last_cut
-from pipeline.storage.paths import has_ranges, state_of
+from pipeline.storage.reads import has_ranges, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +73,7 @@ def sniff(path: SourcePath, *, delimiter: str | None, has_header: bool, min_colu
     """
     compression = recognise(path)
     num_bytes, modified = state_of(path)
-    with open_text(path, compression) as text:
+    with open_text(path, compression, block_bytes=SNIFF_BYTES) as text:
         head = read_exactly(text, SNIFF_BYTES)
     ends_here = len(head) < SNIFF_BYTES
     try:
@@ -95,7 +95,7 @@ def sniff(path: SourcePath, *, delimiter: str | None, has_header: bool, min_colu
         path=path,
         num_bytes=num_bytes,
         modified_ns=modified,
-        in_ranges=compression == "none" and has_ranges(path),
+        in_ranges=compression == "none" and has_ranges(path, num_bytes),
         compression=compression,
         text_offset=offset,
         num_blank=count_line_ends(head, mark, begin),
@@ -125,7 +125,7 @@ def sniff_further(path: SourcePath, first: Sniffed) -> SourceFile:
     compression = recognise(path)
     num_bytes, modified = state_of(path)
     try:
-        with open_text(path, compression) as text:
+        with open_text(path, compression, block_bytes=FURTHER_BYTES) as text:
             head = read_exactly(text, FURTHER_BYTES)
             if len(head) == FURTHER_BYTES:  # a header of thousands of columns
                 head += read_exactly(text, SNIFF_BYTES - FURTHER_BYTES) if b"\n" not in head else b""
@@ -150,7 +150,7 @@ def sniff_further(path: SourcePath, first: Sniffed) -> SourceFile:
         header_lines=count_line_ends(head, 0, offset),
         header=header if differs else (),
         order=names if differs else (),
-        in_ranges=compression == "none" and has_ranges(path),
+        in_ranges=compression == "none" and has_ranges(path, num_bytes),
     )
 
 
@@ -165,15 +165,19 @@ def _check_same_columns(names: tuple[str, ...], first: Sniffed) -> None:
     further = [name for name in names if name not in first.names]
     if missing or further:
         said = [
-            f"{word} {', '.join(repr(name[:SHOWN_CHARACTERS]) for name in these[:SHOWN_NAMES])}{' …' * (len(these) > SHOWN_NAMES)}"
-            for word, these in (("without", missing), ("with", further))
-            if these
+            f"{word} {_listed(these)}" for word, these in (("without", missing), ("with", further)) if these
         ]
         raise HeaderError(
             f"not the columns of {first.file.path}: {'; '.join(said)}",
             line=1,
             hint="convert files of different columns one by one, or bring them into one form",
         )
+
+
+def _listed(names: list[str]) -> str:
+    """Return the first of `names`, cut where they are long."""
+    shown = [repr(name[:SHOWN_CHARACTERS]) for name in names[:SHOWN_NAMES]]
+    return ", ".join(shown) + (" …" if len(names) > SHOWN_NAMES else "")
 
 
 @contextmanager

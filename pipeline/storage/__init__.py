@@ -1,6 +1,7 @@
 """Storage: where bytes are, how files appear whole, how a folder becomes a dataset. Knows no format.
 
 paths         a local path or a URL, used alike
+reads         any bytes of a file, of many at once, or all as they stream by
 files         files that appear whole: aside, fsync, rename; or an upload that completes
 publication   the folder beside the target, and how it becomes the target
 store         the same in an object store

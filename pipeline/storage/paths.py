@@ -1,8 +1,8 @@
 """Owns where bytes are: a path on this machine, or a URL of a store that fsspec knows, used alike.
 
 A local path is a `pathlib.Path`; `s3://`, `gs://`, `https://`, `sftp://` and the like are a `upath.UPath`,
-which has the same methods. What differs (reading in the middle, whole trees, names of faults) is here.
-Neighbours: `files` writes, `staging` publishes; `source` reads.
+which has the same methods. What differs (folders, whole trees, names of faults) is here. Neighbours: `reads`
+reads, `files` writes, `publication` publishes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,23 +20,27 @@ from pipeline.errors import (
     MissingExtraError,
     OptionError,
     PipelineError,
-    SourceNotFoundError,
     StoreError,
 )
-from pipeline.standard_input import StandardInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from upath import UPath
+
+    from pipeline.standard_input import StandardInput
 
     AnyPath = Path | UPath
     SourcePath = Path | UPath | StandardInput
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
-EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+HTTP = {"http", "https"}
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"} | dict.fromkeys(HTTP, "remote")
 # The libraries beneath fsspec have trees of errors of their own; their packages tell them from our faults.
-STORE_PACKAGES = {"aiobotocore", "aiohttp", "botocore", "fsspec", "gcsfs", "google", "paramiko", "s3fs"}
+STORE_PACKAGES = {"adlfs", "aiobotocore", "aiohttp", "azure", "botocore", "fsspec", "gcsfs", "google"}
+STORE_PACKAGES |= {"paramiko", "s3fs"}
+STORE_HINT = "check address, credentials and network, then run it again"
+SILENCE_SECONDS = 60  # of a server of HTTP; how long a transfer takes as a whole depends on the file
 
 
 def locate(text: str) -> AnyPath:
@@ -55,7 +58,7 @@ def locate(text: str) -> AnyPath:
     try:
         from upath import UPath  # noqa: PLC0415  # loads fsspec, which few need
 
-        path = UPath(text)
+        path: UPath = UPath(text, **_options(protocol))
         _ = path.fs
     except ImportError:
         extra = EXTRAS.get(protocol)
@@ -66,6 +69,16 @@ def locate(text: str) -> AnyPath:
             f"{protocol}:// is not known", path=text, hint="see the list of fsspec's protocols"
         ) from None
     return path
+
+
+def _options(protocol: str) -> dict[str, Any]:
+    """Return what a file system is to be told beyond what it finds in the environment."""
+    if protocol not in HTTP:
+        return {}
+    import aiohttp  # noqa: PLC0415  # what fsspec speaks HTTP with
+
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=SILENCE_SECONDS, sock_read=SILENCE_SECONDS)
+    return {"client_kwargs": {"timeout": timeout, "trust_env": True}}
 
 
 def is_local(path: SourcePath) -> bool:
@@ -81,83 +94,6 @@ def absolute(path: SourcePath) -> SourcePath:
 def shown(path: SourcePath) -> str:
     """Return `path` as a user wrote it."""
     return str(path)
-
-
-@contextmanager
-def random_access(path: AnyPath, begin: int, end: int) -> Iterator[Callable[[int, int], bytes]]:
-    """Yield `read_at(offset, num_bytes)` for a file of which mostly the bytes [begin, end) are wanted.
-
-    Of a store they come with one request, further bytes with one each.
-    """
-    if not isinstance(path, Path):
-        window = _fetched(path, begin, end)
-
-        def read_window(offset: int, num_bytes: int) -> bytes:
-            if begin <= offset and offset + num_bytes <= begin + len(window):
-                return window[offset - begin : offset - begin + num_bytes]
-            return _fetched(path, offset, offset + num_bytes)
-
-        yield read_window
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        yield lambda offset, num_bytes: _pread(descriptor, offset, num_bytes)
-    finally:
-        os.close(descriptor)
-
-
-def read_at(path: AnyPath, offset: int, num_bytes: int) -> bytes:
-    """Return `num_bytes` of the file at `offset`, fewer only at its end; any thread may do so."""
-    with random_access(path, offset, offset + num_bytes) as read:
-        return read(offset, num_bytes)
-
-
-def _pread(descriptor: int, offset: int, num_bytes: int) -> bytes:
-    first = os.pread(descriptor, num_bytes, offset)
-    if len(first) == num_bytes or not first:
-        return first
-    parts, done = [first], len(first)
-    # Linux returns at most 2 GiB at a time.
-    while done < num_bytes and (part := os.pread(descriptor, num_bytes - done, offset + done)):
-        parts.append(part)
-        done += len(part)
-    return b"".join(parts)
-
-
-def _fetched(path: UPath, begin: int, end: int) -> bytes:
-    """Return the bytes [begin, end) of an object, fewer only at its end."""
-    if begin >= end:
-        return b""
-    found: bytes = path.fs.cat_file(path.path, start=begin, end=end)
-    if len(found) > end - begin:  # a server that does not know ranges sends everything
-        raise StoreError(f"asked for {end - begin} bytes, got {len(found)}", path=shown(path))
-    return found
-
-
-def has_ranges(path: SourcePath) -> bool:
-    """Return whether any part of the file can be read on its own; else it must be read from its beginning."""
-    if isinstance(path, Path | StandardInput):
-        return isinstance(path, Path)
-    info: dict[str, Any] = path.fs.info(path.path)
-    if info.get("size") is None:
-        return False
-    return path.protocol not in {"http", "https"} or bool(info.get("partial"))
-
-
-def state_of(path: SourcePath) -> tuple[int, int]:
-    """Return the size of a file in bytes, and a number that changes when it is written again.
-
-    The latter is the time of modification in nanoseconds; of a store, a checksum of ETag and time. A size
-    that the store does not tell is -1.
-    """
-    if isinstance(path, Path | StandardInput):
-        stat = path.stat()
-        return stat.st_size, stat.st_mtime_ns
-    path.fs.invalidate_cache()
-    info: dict[str, Any] = path.fs.info(path.path)
-    marks = [str(info.get(key)) for key in ("ETag", "etag", "LastModified", "updated", "mtime", "generation")]
-    size = info.get("size")
-    return -1 if size is None else int(size), zlib.crc32("\n".join(marks).encode())
 
 
 def size_of(path: AnyPath) -> int:
@@ -215,8 +151,6 @@ def system_errors_told(path: SourcePath, *, hint: str) -> Iterator[None]:
             raise DiskError(os.strerror(error.errno or 0), path=where, hint=hint) from None
         if is_local(path):
             raise
-        if isinstance(error, FileNotFoundError):
-            raise SourceNotFoundError("no such file", path=shown(path)) from None
         raise _store_error(error, path) from None
     except Exception as error:
         if is_local(path) or type(error).__module__.partition(".")[0] not in STORE_PACKAGES:
@@ -226,6 +160,4 @@ def system_errors_told(path: SourcePath, *, hint: str) -> Iterator[None]:
 
 def _store_error(error: Exception, path: SourcePath) -> StoreError:
     said = " ".join(str(error).split()) or type(error).__name__
-    return StoreError(
-        said, path=shown(path), hint="check address, credentials and network, then run it again"
-    )
+    return StoreError(said, path=shown(path), hint=STORE_HINT)
