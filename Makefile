@@ -32,12 +32,9 @@ lint: $(READY)  ## style, types, and a lock without addresses
 	lint-imports
 	@! grep -nE '://|@ |--(extra-)?index-url|--find-links' constraints.txt
 
-BENCH := build/bench/shards
-bench: $(READY)  ## run every benchmark and render benchmarks/README.md; half an hour
-	@for name in start steps convert scaling memory tfrecord; do echo "$$name"; \
+bench: $(READY)  ## run every benchmark and render benchmarks/README.md; an hour
+	@for name in start steps convert scaling memory tfrecord loader train; do echo "$$name"; \
 	  python benchmarks/bench_$$name.py --json benchmarks/results/$$name.json || exit 1; done
-	@pipeline convert build/bench/simulated-1000000.csv $(BENCH) --format parquet --format tfrecord --overwrite --quiet
-	@python benchmarks/bench_loader.py $(BENCH) --json > benchmarks/results/loader.json
 	@python benchmarks/render.py
 
 lock: $(READY)  ## pin the newest versions anew in constraints.txt; needs uv

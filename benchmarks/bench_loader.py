@@ -1,152 +1,180 @@
-"""How many records a second come out of the loader, and what does reading cost a training?
+"""How many records a second come out of the loader, beside the loaders of others?
 
-Method: a dataset made beforehand with
+Method: the records of one simulated CSV, shuffled, in batches of 1,024 (also of 8,192, and for the report's
+own way of 32) into a Python loop. Every contender is a process of its own, a script peers/load_*.py; all take
+turns. A first epoch warms up; then whole epochs are timed, or as much as comes in `--seconds`. What counts is
+the median of all epochs of all rounds. Everybody delivers the features as one matrix of float32, as a network
+takes them. Peers read the shards that this package wrote, but for Streaming, which wants its own format, and
+`make_csv_dataset`.
 
-    pipeline fetch simulated raw.csv --rows 1000000
-    pipeline convert raw.csv shards --format parquet --format tfrecord
+Peers that are not installed are left out. They need not be in the same environment, which they might not
+tolerate: every build/bench/venv-*/bin/python is asked as well.
 
-is read a whole epoch at a time, shuffled, into a Python loop: as NumPy batches and as tf.data, from Parquet
-and from TFRecord, at batch 1,024 and 8,192, with and without checksums. Then the default network is trained
-on a quarter of an epoch at batch 1,024, as one rank of four would, from the shards and from the same batches
-held in memory. All contenders take turns in every round; the median of the rounds, their spread, and the
-processor time, which says more on a machine that is shared.
-
-Conclusion: at batch 1,024, 11 million records/s from Parquet as NumPy and 3.5 million through tf.data; from
-TFRecord 3.9 and 2.0 million. Checksums cost a quarter of the rate from Parquet. Training from the shards is
-as fast as from memory, within the spread of a shared machine, for 2 to 5 % more processor time.
+Conclusion: benchmarks/README.md, which is rendered from the figures.
 """
 
 from __future__ import annotations
 
-import argparse
-import functools
-import itertools
 import json
+import os
 import statistics
-import time
-from dataclasses import asdict, dataclass
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import numpy as np
+from measure import finish, parser_of
+from sources import FOLDER, Source, simulated
 
-from pipeline import backend
-from pipeline.loader import batches, dataset
-from pipeline.models import dense
-from pipeline.models.target import Target
-from pipeline.train.options import REPORT_LAYERS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-NUM_RANKS = 4  # a training reads the share of one of them: some 200 steps
-SEED = 42
-TWO_CLASSES = Target(units=1, activation="sigmoid", loss="binary_crossentropy", metric="accuracy")
+PEERS = Path(__file__).resolve().parent / "peers"
+ROOT = PEERS.parents[1]
+SHARDS = FOLDER / "shards"
+FORMATS = ("parquet", "tfrecord")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """One contender: rates of its rounds in records/s, and its processor time per record."""
+class Contender:
+    """A script with its arguments; `package` is what it must be able to import."""
 
     name: str
-    median: float
-    slowest: float
-    fastest: float
-    cpu_nanoseconds: float
+    script: str
+    package: str
+    batch_size: int = 1024
+    options: tuple[str, ...] = ()
 
 
-def consumed(found: Iterable[tuple[np.ndarray, ...]]) -> int:
-    """Take every batch and return the number of records."""
-    return sum(batch[1].shape[0] for batch in found)
-
-
-def readers(shards: Path, epoch: Iterable[int]) -> dict[str, Callable[[], int]]:
-    """Return what reads one epoch, by name."""
-    epochs = iter(epoch)
-
-    def reading(read: Callable[..., object], batch_size: int, **options: object) -> int:
-        return consumed(read(shards, "train", batch_size, seed=SEED, epoch=next(epochs), **options))
-
-    found = {}
-    for (kind, read), name, size in itertools.product(
-        {"numpy": batches, "tf.data": dataset}.items(), ("parquet", "tfrecord"), (1024, 8192)
-    ):
-        found[f"{kind} {name} {size}"] = functools.partial(reading, read, size, shard_format=name)
-    found["numpy parquet 1024, checksums"] = functools.partial(
-        reading, batches, 1024, shard_format="parquet", verify_checksums=True
+def ours(way: str, shard_format: str, batch_size: int = 1024, num_workers: int = 0) -> Contender:
+    """Return a way to read with this package."""
+    workers = f", {num_workers} workers" if num_workers else ""
+    return Contender(
+        name=f"ours, {way}, {shard_format}{workers}",
+        script="load_ours",
+        package={"numpy": "numpy", "tf.data": "tensorflow", "torch": "torch"}[way],
+        batch_size=batch_size,
+        options=(way, shard_format, str(num_workers)),
     )
-    return found
 
 
-def trainings(shards: Path, epoch: Iterable[int]) -> dict[str, Callable[[], int]]:
-    """Return what trains on the share of one rank, from memory and from the shards."""
-    tf = backend.tensorflow()
-    epochs = iter(epoch)
-    network = dense.build(
-        len(next(batches(shards, "train", 1, seed=SEED))[0][0]),
-        TWO_CLASSES,
-        layers=REPORT_LAYERS,
-        activation="relu",
-        batch_norm=True,
-        dropout=0.0,
-    )
-    network.compile(optimizer="adam", loss=TWO_CLASSES.loss, weighted_metrics=["accuracy"], jit_compile=False)
-    share = {"seed": SEED, "world_size": NUM_RANKS, "drop_remainder": True}
-    held = list(batches(shards, "train", 1024, **share))
-    features, label = (np.stack(arrays) for arrays in zip(*held, strict=True))
-    memory = tf.data.Dataset.from_tensor_slices((features, label)).prefetch(4)
-
-    def fit(make: Callable[[], object]) -> int:
-        network.fit(make(), verbose=0, shuffle=False)
-        return len(held) * 1024
-
-    return {
-        "train from memory": functools.partial(fit, lambda: memory),
-        "train from shards": functools.partial(
-            fit, lambda: dataset(shards, "train", 1024, epoch=next(epochs), **share)
-        ),
-    }
-
-
-def measure(contenders: dict[str, Callable[[], int]], rounds: int) -> list[Measured]:
-    """Return the figures of every contender; a round in which everything is warmed up is not counted."""
-    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
-    for counted in [False] + [True] * rounds:
-        for name, work in contenders.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            num_records = work()
-            if counted:
-                wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-                seconds[name].append((num_records / wall, cpu / num_records * 1e9))
-    return [
-        Measured(
-            name=name,
-            median=statistics.median(rate for rate, _ in found),
-            slowest=min(rate for rate, _ in found),
-            fastest=max(rate for rate, _ in found),
-            cpu_nanoseconds=statistics.median(cpu for _, cpu in found),
-        )
-        for name, found in seconds.items()
-    ]
+CONTENDERS = (
+    *(ours(way, name, size) for way in ("numpy", "tf.data") for name in FORMATS for size in (1024, 8192)),
+    ours("torch", "parquet"),
+    ours("torch", "parquet", num_workers=2),
+    Contender(name="memmap, in order", script="load_memmap", package="numpy", options=("order",)),
+    Contender(name="memmap, random rows", script="load_memmap", package="numpy", options=("random",)),
+    Contender(name="plain TFRecord pipeline", script="load_plain_tfrecord", package="tensorflow"),
+    Contender(name="make_csv_dataset", script="load_csv_dataset", package="tensorflow"),
+    Contender(name="make_csv_dataset", script="load_csv_dataset", package="tensorflow", batch_size=32),
+    Contender(name="Hugging Face Datasets", script="load_hugging_face", package="datasets"),
+    Contender(name="Ray Data", script="load_ray_data", package="ray"),
+    Contender(name="MosaicML Streaming", script="load_mosaic_streaming", package="streaming"),
+)  # fmt: skip
 
 
 def main() -> None:
-    """Measure and print a table, or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("shards", type=Path)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--json", action="store_true")
+    """Measure, and write JSON if asked to."""
+    parser = parser_of(__doc__ or "", rows=1_000_000)
+    parser.add_argument("--seconds", type=float, default=10, help="for each process (default: %(default)s)")
+    parser.add_argument("--only", default="", help="only contenders whose names hold this")
     given = parser.parse_args()
-    with backend.known_warnings_ignored():
-        found = measure(readers(given.shards, itertools.count()), given.rounds)
-        found += measure(trainings(given.shards, itertools.count()), given.rounds)
-    if given.json:
-        print(json.dumps([asdict(one) for one in found], indent=2))
-        return
-    print(f"{'':34}{'median/s':>12}{'slowest':>12}{'fastest':>12}{'cpu ns':>9}")
-    for one in found:
-        rates = f"{one.median:>12,.0f}{one.slowest:>12,.0f}{one.fastest:>12,.0f}"
-        print(f"{one.name:34}{rates}{one.cpu_nanoseconds:>9,.0f}")
+    source = simulated(given.rows)
+    make_shards(source)
+    chosen = [contender for contender in CONTENDERS if given.only in contender.name]
+    results = measured(chosen, source, rounds=given.rounds, seconds=given.seconds)
+    finish(given, results, figures(results))
+
+
+def make_shards(source: Source) -> None:
+    """Convert the source to both formats, anew: an older dataset may be another one."""
+    formats = ("--format", "parquet", "--format", "tfrecord")
+    command = ("-m", "pipeline", "convert", source.path, SHARDS, *formats, "--overwrite", "--quiet")
+    subprocess.run([sys.executable, *command], check=True)
+
+
+def measured(
+    contenders: list[Contender], source: Source, *, rounds: int, seconds: float
+) -> list[dict[str, Any]]:
+    """Return what each contender reported, the lists of all rounds joined; prints as it goes."""
+    results = {}
+    for round_index in range(rounds):
+        for contender in contenders:
+            python = interpreter_for(contender.package)
+            if python is None:
+                print(f"left out: {contender.name}, because {contender.package} is not installed")
+                continue
+            found = run(contender, python, source, seconds)
+            if found is None:
+                continue
+            kept = results.setdefault(
+                contender,
+                {
+                    "name": contender.name,
+                    "batch_size": contender.batch_size,
+                    "version": found["version"],
+                    "rates": [],
+                    "first_batch_seconds": [],
+                    "cpu_nanoseconds": [],
+                    "peak_rss_bytes": [],
+                },
+            )
+            kept["rates"] += found["rates"]
+            for name in ("first_batch_seconds", "cpu_nanoseconds", "peak_rss_bytes"):
+                kept[name].append(found[name])
+            rate = statistics.median(found["rates"])
+            print(
+                f"round {round_index + 1} of {rounds}  {rate:>12,.0f} records/s"
+                f"  {contender.name}, batch {contender.batch_size}",
+                flush=True,
+            )
+    return list(results.values())
+
+
+def interpreter_for(package: str) -> str | None:
+    """Return a Python that can import `package`: this one, or that of an environment in build/bench."""
+    probe = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"
+    for python in (sys.executable, *sorted(map(str, FOLDER.glob("venv-*/bin/python")))):
+        if subprocess.run([python, "-c", probe], check=False, env=environment()).returncode == 0:
+            return python
+    return None
+
+
+def run(contender: Contender, python: str, source: Source, seconds: float) -> dict[str, Any] | None:
+    """Return what the script of a contender printed, or None, with a word, if it failed."""
+    given = (SHARDS, source.path, FOLDER, contender.batch_size, seconds, *contender.options)
+    command = [python, PEERS / f"{contender.script}.py", *map(str, given)]
+    done = subprocess.run(command, check=False, capture_output=True, encoding="utf-8", env=environment())
+    if done.returncode:
+        print(f"failed: {contender.name}, exit status {done.returncode}\n{done.stderr}")
+        return None
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of the scripts: they find this package, and are quiet."""
+    return os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
+
+
+def figures(results: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the rates that were aimed at, and how many times faster than each peer we are."""
+    rates = {(r["name"], r["batch_size"]): statistics.median(r["rates"]) for r in results}
+    found = {
+        f"{name}, batch 1,024, records/s": rates[name, 1024]
+        for name in ("ours, numpy, parquet", "ours, tf.data, parquet", "ours, tf.data, tfrecord")
+        if (name, 1024) in rates
+    }
+    best = rates.get(("ours, tf.data, parquet", 1024), 0.0)
+    for (name, size), rate in rates.items():
+        if best and not name.startswith(("ours", "memmap")):
+            found[f"ours, tf.data, parquet / {name}, batch {size:,}"] = best / rate
+    for result in results:
+        if (
+            result["name"] in {"ours, numpy, parquet", "ours, tf.data, parquet"}
+            and result["batch_size"] == 1024
+        ):
+            first = statistics.median(result["first_batch_seconds"])
+            found[f"{result['name']}: first batch after, s"] = first
+    return found
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LAUNCH = Path(__file__).with_name("launch.py")
 POLL_SECONDS = 0.02
 MEASURED = ("seconds", "cpu_seconds", "peak_rss_bytes", "temporary_bytes", "output_bytes")
-PACKAGES = ("dask", "duckdb", "numpy", "pandas", "polars", "pyarrow")
+PACKAGES = ("dask", "duckdb", "keras", "numpy", "pandas", "polars", "pyarrow", "tensorflow")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,13 +193,18 @@ def median(result: dict[str, Any], field: str) -> float:
 
 def parse_arguments(description: str, *, rows: int) -> argparse.Namespace:
     """Return `rows`, `rounds` and `json` from the command line, the same for every benchmark."""
+    return parser_of(description, rows=rows).parse_args()
+
+
+def parser_of(description: str, *, rows: int) -> argparse.ArgumentParser:
+    """Return the parser of that, for benchmarks that take more."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", type=_tens, default=rows, help="a multiple of 10 (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
     parser.add_argument("--json", type=Path, help="write the results here, too")
-    return parser.parse_args()
+    return parser
 
 
 def _tens(text: str) -> int:
