@@ -18,6 +18,7 @@ from pipeline.cli.display import escape
 from pipeline.cli.evaluate import evaluate_command
 from pipeline.cli.fetch import fetch_group
 from pipeline.cli.predict import predict_command
+from pipeline.cli.report import report_command
 from pipeline.cli.train import train_command
 from pipeline.cli.verify import verify_command
 from pipeline.errors import DiskError, PipelineError
@@ -51,6 +52,7 @@ cli.add_command(train_command)
 cli.add_command(evaluate_command)
 cli.add_command(predict_command)
 cli.add_command(verify_command)
+cli.add_command(report_command)
 
 
 class _Terminated(BaseException):

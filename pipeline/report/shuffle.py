@@ -1,0 +1,103 @@
+"""Owns the judgement of a shuffle and a split: what chance allows, and what is there.
+
+All of it is about the shards as they lie on disk. A test that is repeated for many columns or shards is
+allowed as much less chance each time (Bonferroni): of a fair dataset, 99 of 100 tables are without a mark.
+Source: Wald & Wolfowitz 1940 (runs); Kolmogorov 1933, Smirnov 1948 (drift); the normal approximation of the
+binomial distribution (shares), and of the lagged mean of independent values.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pipeline.report.sketch import Sketch
+
+CHANCE = 0.01  # that a page shows a fault where there is none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A figure, and the band in which chance leaves it."""
+
+    name: str
+    found: float
+    low: float
+    high: float
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether chance explains it."""
+        return self.low <= self.found <= self.high
+
+
+def deviations(num_tests: int) -> float:
+    """Return how many standard deviations `num_tests` normal figures together stay within, but for chance.
+
+    >>> round(deviations(1), 2), round(deviations(100), 2)
+    (2.58, 3.89)
+    """
+    return NormalDist().inv_cdf(1 - CHANCE / (2 * max(num_tests, 1)))
+
+
+def runs(sketch: Sketch, *, num_tests: int) -> Finding | None:
+    """Return the number of runs of equal classes among the records, against that of a random order.
+
+    None where there is one class only, or no record.
+    """
+    counts = sketch.class_counts.astype(np.float64)
+    total = counts.sum()
+    if total < 2 or np.count_nonzero(counts) < 2:  # noqa: PLR2004  # nothing can be in disorder
+        return None
+    # Mood 1940, for any number of classes.
+    squares = float((counts**2).sum())
+    expected = total - squares / total + 1
+    cubes = float((counts**3).sum())
+    variance = (squares * (squares + total * (total + 1)) - 2 * total * cubes - total**3) / (
+        total**2 * (total - 1)
+    )
+    reach = deviations(num_tests) * math.sqrt(max(variance, 0.0))
+    return Finding(
+        name="runs of equal labels", found=sketch.num_runs, low=expected - reach, high=expected + reach
+    )
+
+
+def lagged(sketch: Sketch, *, num_tests: int) -> NDArray[np.float64]:
+    """Return the half width of the band around 0 for the correlation of neighbouring records."""
+    return np.full(len(sketch.lagged), deviations(num_tests) / math.sqrt(max(sketch.num_records, 1)))
+
+
+def shard_shares(sketch: Sketch, share: float, class_index: int, *, num_tests: int) -> list[Finding]:
+    """Return the share of a class in each shard that was read; `share` is that of all records."""
+    findings = []
+    for index, counts in enumerate(sketch.shard_counts):
+        total = int(counts.sum())
+        if not total:
+            continue
+        # Half a record more on either side: counts are whole.
+        reach = deviations(num_tests) * math.sqrt(share * (1 - share) / total) + 0.5 / total
+        found = float(counts[class_index] / total)
+        findings.append(Finding(name=str(index), found=found, low=share - reach, high=share + reach))
+    return findings
+
+
+def drift(left: Sketch, right: Sketch, *, num_tests: int) -> tuple[NDArray[np.float64], float]:
+    """Return the distance of two splits in every column, and how large chance makes it.
+
+    The greatest difference between the two distribution functions, at the borders of the bins.
+    """
+    functions = []
+    for sketch in (left, right):
+        counts = sketch.histograms.sum(axis=0)
+        functions.append(np.cumsum(counts, axis=1) / max(sketch.num_records, 1))
+    distance: NDArray[np.float64] = np.abs(functions[0] - functions[1]).max(axis=1)
+    allowed = math.sqrt(-0.5 * math.log(CHANCE / max(num_tests, 1) / 2))
+    sizes = max(left.num_records, 1), max(right.num_records, 1)
+    return distance, allowed * math.sqrt((sizes[0] + sizes[1]) / (sizes[0] * sizes[1]))

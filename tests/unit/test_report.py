@@ -1,0 +1,201 @@
+"""The page about a dataset shows what is there, and marks what chance does not explain."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pipeline import manifest as manifests
+from pipeline.errors import TargetExistsError
+from pipeline.progress import SILENT
+from pipeline.report import report_dataset, shuffle, svg
+from pipeline.report.sketch import NUM_BINS, Sketch, sketch_split
+from support.datasets import convert_text, make_options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NUM_RECORDS = 6000
+BROWSER = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+BROWSER += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset from a source that is sorted by its label and rises in one column."""
+    rng = np.random.default_rng(3)
+    rows = [
+        f"{int(at > NUM_RECORDS // 2)},{at},{rng.normal()!r},{rng.choice([1, 2, 5])},7\n"
+        for at in range(NUM_RECORDS)
+    ]
+    text = "label,rising,normal,<few>,constant\n" + "".join(rows)
+    options = make_options(shard_bytes=20_000)
+    return convert_text(text, tmp_path_factory.mktemp("report") / "work", options).folder
+
+
+class Outline(HTMLParser):
+    """Which tags a page has, what it links to, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note the tag, and what it refers to."""
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in {"href", "src", "action"}]
+
+    def handle_data(self, data: str) -> None:
+        """Note the text."""
+        self.text += data + "\n"
+
+
+def made(shards: Path, folder: Path) -> Outline:
+    """Return the outline of the page about a dataset."""
+    page = folder / "page.html"
+    report_dataset(shards, page)
+    return Outline(page.read_text(encoding="utf-8"))
+
+
+def test_a_fair_dataset_has_no_mark(dataset: Path, tmp_path: Path) -> None:
+    """However the source was sorted, nothing of it is left in the shards: only fine verdicts."""
+    outline = made(dataset, tmp_path)
+    assert outline.text.count("\u2713") >= 6
+    assert "\u2717" not in outline.text
+
+
+def test_a_page_stands_alone(dataset: Path, tmp_path: Path) -> None:
+    """The page refers to nothing, runs nothing, and names what could be taken for markup rightly."""
+    outline = made(dataset, tmp_path)
+    assert "script" not in outline.tags
+    assert outline.links == ["data:,"]
+    assert "<few>" in outline.text
+    assert outline.tags.count("svg") >= 4 + 3
+
+
+def test_the_same_page_again(dataset: Path, tmp_path: Path) -> None:
+    """The same dataset gives the same bytes; a page that is there stays, unless it may be replaced."""
+    report_dataset(dataset, tmp_path / "one.html")
+    report_dataset(dataset, tmp_path / "two.html")
+    assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
+    with pytest.raises(TargetExistsError):
+        report_dataset(dataset, tmp_path / "one.html")
+    report_dataset(dataset, tmp_path / "one.html", overwrite=True)
+
+
+def test_a_sketch_counts_every_record(dataset: Path) -> None:
+    """Histograms and shares count each record once; correlations and neighbours are NumPy's."""
+    manifest = manifests.load(dataset)
+    sketch = sketch_split(dataset, manifest, "train", SILENT)
+    frame = pl.concat([pl.read_parquet(p) for p in sorted(dataset.glob("train-*.parquet"))])
+    features = frame.select(c.name for c in manifest.features).to_numpy().astype(np.float64)
+    labels = frame["label"].to_numpy()
+    assert sketch.num_records == len(labels)
+    assert (sketch.histograms.sum(axis=2) == np.bincount(labels)[:, np.newaxis]).all()
+    assert sketch.shard_counts.sum(axis=0).tolist() == np.bincount(labels).tolist()
+    sizes = [s.records for s in manifest.splits["train"].of_format("parquet")]
+    assert sketch.shard_counts.sum(axis=1).tolist() == sizes
+    assert sketch.num_runs == 1 + np.count_nonzero(np.diff(labels))
+    np.testing.assert_allclose(sketch.products, features.T @ features / len(labels), atol=1e-9)
+    np.testing.assert_allclose(sketch.lagged, (features[1:] * features[:-1]).mean(axis=0), atol=1e-9)
+
+
+def sketch_of(labels: np.ndarray, values: np.ndarray) -> Sketch:
+    """Return the sketch of one column of records in the given order, in two shards."""
+    half = len(labels) // 2
+    counts = [np.bincount(part, minlength=2) for part in (labels[:half], labels[half:])]
+    bins = np.bincount(np.clip((values * 8 + 20).astype(int), 0, NUM_BINS - 1), minlength=NUM_BINS)
+    return Sketch(
+        num_records=len(labels),
+        edges=np.linspace(-2.5, 2.5, NUM_BINS + 1)[np.newaxis],
+        histograms=bins[np.newaxis, np.newaxis],
+        products=np.ones((1, 1)),
+        lagged=np.array([(values[1:] * values[:-1]).mean()]),
+        shard_counts=np.array(counts),
+        num_runs=1 + int(np.count_nonzero(np.diff(labels))),
+    )
+
+
+def test_what_chance_does_not_explain_is_found() -> None:
+    """Sorted or alternating labels, and splits that differ, are outside the bands; random ones inside."""
+    rng = np.random.default_rng(5)
+    labels, values = rng.integers(0, 2, 4000), rng.normal(size=4000)
+    fair, ordered = sketch_of(labels, values), sketch_of(np.sort(labels), np.sort(values))
+    finding, found = shuffle.runs(fair, num_tests=1), shuffle.runs(ordered, num_tests=1)
+    assert finding is not None
+    assert found is not None
+    assert finding.is_fine
+    assert not found.is_fine
+    alternating = shuffle.runs(sketch_of(np.arange(4000) % 2, values), num_tests=1)
+    assert alternating is not None
+    assert not alternating.is_fine
+    assert abs(fair.lagged[0]) < shuffle.lagged(fair, num_tests=1)[0] < abs(ordered.lagged[0])
+    shares = shuffle.shard_shares(ordered, 0.5, 1, num_tests=2)
+    assert not any(share.is_fine for share in shares)
+    distance, allowed = shuffle.drift(fair, sketch_of(labels, values + 0.3), num_tests=1)
+    assert distance[0] > allowed
+    distance, allowed = shuffle.drift(fair, sketch_of(labels, rng.normal(size=4000)), num_tests=1)
+    assert distance[0] < allowed
+
+
+def test_bands_are_as_wide_as_they_say() -> None:
+    """Of 2,000 random orders about one in a hundred is marked: the formula for runs is right."""
+    rng = np.random.default_rng(11)
+    labels = np.repeat([0, 1], [150, 350])
+    marked = 0
+    for _ in range(2000):
+        rng.shuffle(labels)
+        finding = shuffle.runs(sketch_of(labels, np.zeros(500)), num_tests=1)
+        marked += finding is not None and not finding.is_fine
+    assert 5 <= marked <= 40
+
+
+def test_ticks_are_round_and_inside() -> None:
+    """Ticks are between the ends, few, and evenly spaced, for ranges of any size."""
+    rng = np.random.default_rng(2)
+    for _ in range(500):
+        low = float(rng.normal() * 10.0 ** rng.integers(-6, 7))
+        high = low + float(rng.random() + 0.01) * 10.0 ** int(rng.integers(-3, 7))
+        found = svg.ticks(low, high)
+        slack = 1e-6 * (high - low)
+        assert 2 <= len(found) <= 9
+        assert all(low - slack <= tick <= high + slack for tick in found)
+        steps = np.diff(found)
+        assert math.isclose(steps.max(), steps.min(), rel_tol=1e-3, abs_tol=1e-11)
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine")
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_browser_shows_it(dataset: Path, tmp_path: Path, width: int) -> None:
+    """Chromium renders the page without an error, and nothing is wider than the window."""
+    page = tmp_path / "page.html"
+    report_dataset(dataset, page)
+    probe = "<script>document.title=JSON.stringify([document.documentElement.scrollWidth,innerWidth,"
+    probe += "document.querySelectorAll('svg').length])</script>"
+    page.write_text(page.read_text(encoding="utf-8").replace("</body>", probe + "</body>"), encoding="utf-8")
+    command = ["chromium", *BROWSER, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900"]
+    done = subprocess.run(
+        [*command, "--enable-logging=stderr", "--dump-dom", page.as_uri()],
+        capture_output=True,
+        check=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert "CONSOLE" not in done.stderr
+    title = re.search(r"<title>(.*?)</title>", done.stdout)
+    assert title is not None
+    wide, window, drawings = json.loads(title[1])
+    assert wide <= window
+    assert drawings >= 7
