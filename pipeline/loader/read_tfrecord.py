@@ -53,7 +53,7 @@ def read_fields(path: Path, *, begin: int, end: int, fields: Sequence[TfField]) 
     try:
         status = status_of(path)
         marks = _marks(path, status.st_size, status.st_mtime_ns)
-        with _open(path) as file:
+        with open_records(path) as file:
             # A shard of too few records yields too few here, and the error below.
             byte_begin, byte_end = marks[min(first, len(marks) - 1)], marks[min(last, len(marks) - 1)]
             file.seek(byte_begin)
@@ -79,7 +79,8 @@ def _fields(columns: Columns) -> list[TfField]:
     return [*fields, TfField(name="weight", kind="float")] if columns.weight else fields
 
 
-def _open(path: Path) -> BufferedReader | gzip.GzipFile:
+def open_records(path: Path) -> BufferedReader | gzip.GzipFile:
+    """Return the file of a shard, decompressed where it is gzip: contents decide, not the manifest."""
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES)
     return gzip.open(path) if is_gzip(head) else path.open("rb")
@@ -94,7 +95,7 @@ def _marks(path: Path, num_bytes: int, modified_ns: int) -> list[int]:
     del num_bytes, modified_ns
     marks: list[int] = []
     num_records = end = 0
-    with _open(path) as file:
+    with open_records(path) as file:
         for _, offsets in windows_of(file):
             marks += (end + offsets[(-num_records) % MARK_RECORDS : -1 : MARK_RECORDS]).tolist()
             num_records += len(offsets) - 1

@@ -1,4 +1,4 @@
-"""One bit flipped, anywhere in any file of a dataset: `verify` finds it and names the file.
+"""One bit flipped, anywhere in any file of a dataset: `verify` names the file, training reads nothing wrong.
 
 A few hundred places by default, every byte of every file in the long run. Which of the eight bits is flipped
 depends on the place, so that each gets its turn.
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from pipeline.convert import convert
 from pipeline.errors import DatasetError
+from pipeline.loader import batches
 from pipeline.plan import ConvertOptions, Identity
 from pipeline.schema import RoleOptions
 from pipeline.verify import verify
@@ -19,6 +21,10 @@ from support.damage import flip
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from pipeline.plan import ShardFormat
 
 DATASETS: dict[str, dict[str, Any]] = {
     "parquet": {"formats": ("parquet",)},
@@ -94,3 +100,42 @@ def test_a_flip_in_any_byte_is_found(shards: Path) -> None:
     num_flips, missed = undetected(shards, 1)
     assert num_flips == sum(path.stat().st_size for path in shards.iterdir())
     assert missed == []
+
+
+def read_as_training_does(shards: Path, form: ShardFormat) -> list[NDArray[Any]] | None:
+    """Return features and labels of all records as the first epoch reads them, or None if it is refused."""
+    try:
+        read = list(batches(shards, "train", 7, seed=1, shard_format=form, verify_checksums=True))
+    except DatasetError:
+        return None
+    return [np.concatenate(arrays) for arrays in zip(*read, strict=True)]
+
+
+def silently_wrong(shards: Path, step: int) -> tuple[int, list[tuple[str, int]]]:
+    """Flip a bit of every `step`-th byte of the train shards; return how many, and which changed numbers."""
+    wrong, num_flips = [], 0
+    for path in sorted(shards.glob("train-00000-*")):
+        form: Any = path.suffix.removeprefix(".")
+        whole = read_as_training_does(shards, form)
+        assert whole is not None
+        for at in range(0, path.stat().st_size, step):
+            flip(path, at, bit=(at // step) % 8)
+            found = read_as_training_does(shards, form)
+            if found is not None and not all(map(np.array_equal, found, whole)):
+                wrong.append((path.name, at))
+            flip(path, at, bit=(at // step) % 8)
+            num_flips += 1
+    return num_flips, wrong
+
+
+def test_training_reads_no_other_numbers(shards: Path) -> None:
+    """Without the check beforehand, too: a flipped bit is refused by a checksum, or makes no difference."""
+    num_flips, wrong = silently_wrong(shards, 11)
+    assert num_flips > 20
+    assert wrong == []
+
+
+@pytest.mark.slow
+def test_training_reads_no_other_numbers_from_any_byte(shards: Path) -> None:
+    """At every byte of a shard."""
+    assert silently_wrong(shards, 1)[1] == []
