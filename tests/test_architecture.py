@@ -100,7 +100,7 @@ def test_each_library_has_one_home(library: str) -> None:
 def test_a_stray_import_would_be_seen() -> None:
     """The search for imports finds those within functions and for type checking."""
     assert "click" in imported_libraries("cli/convert.py")
-    assert "rich" in imported_libraries("cli/display.py")
+    assert "rich" in imported_libraries("cli/page.py")
     assert "polars" in imported_libraries("source/fast.py")
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from pipeline.cli import display
+from pipeline.cli import convert_page, display
 
 if TYPE_CHECKING:
-    from pipeline.convert import ConvertSummary
-    from pipeline.manifest import Split
-    from pipeline.plan import ConvertOptions, ConvertPlan, ShardFormat
+    from pipeline.plan import ConvertOptions, ShardFormat
 
 CHOICE_BAD = click.Choice(["error", "skip"])
 CHOICE_MISSING = click.Choice(["error", "drop", "mean"])
@@ -113,15 +110,21 @@ def convert_command(sources: tuple[str, ...], shards: str, **given: Any) -> None
 
     origin, target = list_sources(sources), locate(shards)
     if given["dry_run"]:
+        from pipeline.convert.rehearsal import rehearse  # noqa: PLC0415
+
         plan = make_plan(origin, options)
-        click.echo(json.dumps(_plan_json(plan), indent=2) if given["as_json"] else _plan_text(plan))
+        rehearsal = rehearse(plan)
+        if given["as_json"]:
+            click.echo(json.dumps(convert_page.plan_json(plan, rehearsal), indent=2))
+        else:
+            convert_page.plan_page(plan, target, rehearsal).show()
         return
     quiet = given["quiet"] or given["as_json"]
     summary = convert(origin, target, options, progress=display.choose(quiet=quiet))
     if given["as_json"]:
-        click.echo(json.dumps(_summary_json(summary)))
+        click.echo(json.dumps(convert_page.summary_json(summary)))
     elif not quiet:
-        click.echo(_summary_text(summary))
+        convert_page.summary_page(summary, options.memory_bytes).show()
 
 
 def _options(given: dict[str, Any]) -> ConvertOptions:
@@ -158,104 +161,3 @@ def _options(given: dict[str, Any]) -> ConvertOptions:
         max_rejects=given["max_rejects"],
         overwrite=given["overwrite"],
     )
-
-
-def _plan_json(plan: ConvertPlan) -> dict[str, Any]:
-    estimates = plan.estimates
-    return {
-        "source": [
-            {"path": str(f.path), "bytes": f.num_bytes, "compression": f.compression} for f in plan.files
-        ],
-        "columns": [
-            {"name": c.name, "role": c.role, "reading": c.reading, "dtype": c.dtype(plan.schema.label_kind)}
-            for c in plan.schema.columns
-        ],
-        "label": {"name": plan.schema.label.name, "kind": plan.schema.label_kind},
-        "seed": plan.options.identity.seed,
-        "split": [float(share) for share in plan.options.identity.split],
-        "formats": list(plan.options.formats),
-        "workers": plan.memory.num_workers,
-        "memory_bytes": plan.options.memory_bytes,
-        "estimated": {
-            "records": estimates.num_records,
-            "byte_ranges": estimates.num_ranges,
-            "text_bytes": estimates.text_bytes,
-            "shard_bytes": estimates.shard_bytes,
-            "shards": estimates.num_shards,
-        },
-    }
-
-
-def _plan_text(plan: ConvertPlan) -> str:
-    estimates, schema = plan.estimates, plan.schema
-    shares = " ".join(
-        f"{name} {float(share):g}"
-        for name, share in zip(("train", "val", "test"), plan.options.identity.split, strict=True)
-    )
-    shards = " ".join(f"{name} {count}" for name, count in estimates.num_shards.items())
-    extra = [f"{c.name} ({c.role})" for c in schema.columns if c.role in {"weight", "keep", "drop"}]
-    source = f"{plan.files[0].path}  {_size(plan)}  {plan.files[0].compression}"
-    if len(plan.files) > 1:
-        source = f"{len(plan.files):,} files, {plan.files[0].path} to {plan.files[-1].path}  {_size(plan)}"
-    shown = ", ".join(c.name for c in schema.features[:8])
-    formats, shard_size = ", ".join(plan.options.formats), display.amount(estimates.shard_bytes, "bytes")
-    rows = {
-        "source": source,
-        "label": f"{schema.label.name} ({schema.label_kind})",
-        "features": f"{len(schema.features)}: {shown}" + (" …" if len(schema.features) > 8 else ""),  # noqa: PLR2004
-        "others": ", ".join(extra),
-        "split": f"{shares}  (seed {plan.options.identity.seed})",
-        "expected": f"about {estimates.num_records:,} records in {estimates.num_ranges} byte ranges",
-        "shards": f"{shards}  ({formats}, about {shard_size})",
-        "workers": str(plan.memory.num_workers),
-    }
-    lines = [f"{name:<10}{value}" for name, value in rows.items() if value]
-    lines.append("nothing was written: this was --dry-run")
-    return "\n".join(lines)
-
-
-def _size(plan: ConvertPlan) -> str:
-    sizes = [file.num_bytes for file in plan.files]
-    return "of unknown size" if min(sizes) < 0 else display.amount(sum(sizes), "bytes")
-
-
-def _summary_json(summary: ConvertSummary) -> dict[str, Any]:
-    manifest = summary.manifest
-    return {
-        "target": str(summary.target),
-        "fingerprint": manifest.fingerprint,
-        "records": {
-            name: getattr(manifest.records, name) for name in ("read", "written", "rejected", "blank")
-        },
-        "splits": {
-            name: {"records": split.records, "shards": _num_shards(split)}
-            for name, split in manifest.splits.items()
-        },
-        "bytes": sum(shard.bytes for split in manifest.splits.values() for shard in split.shards),
-        "label": {"name": manifest.label.name, "classes": list(manifest.label.classes)},
-        "warnings": list(manifest.warnings),
-        "seconds": round(summary.seconds, 3),
-    }
-
-
-def _num_shards(split: Split) -> int:
-    """The number of shards, each counted once however many formats it has."""
-    return len({Path(shard.path).stem for shard in split.shards})
-
-
-def _summary_text(summary: ConvertSummary) -> str:
-    manifest = summary.manifest
-    lines = [f"{'split':<8}{'records':>14}{'shards':>8}{'size':>12}"]
-    for name, split in manifest.splits.items():
-        size = display.amount(sum(shard.bytes for shard in split.shards), "bytes")
-        lines.append(f"{name:<8}{split.records:>14,}{_num_shards(split):>8}{size:>12}")
-    counts = manifest.records
-    lines.append(
-        f"{counts.read:,} records read = {counts.written:,} written + {counts.rejected:,} rejected"
-        + (f" ({counts.blank:,} blank lines)" if counts.blank else "")
-    )
-    lines += [f"warning: {warning}" for warning in manifest.warnings]
-    lines.append(
-        f"{summary.target} is ready after {summary.seconds:.1f} s; next: pipeline train {summary.target}"
-    )
-    return "\n".join(lines)

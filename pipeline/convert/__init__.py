@@ -56,11 +56,17 @@ __all__ = ["ConvertSummary", "convert", "make_plan"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvertSummary:
-    """What was done: the manifest, and what must not be in it because it changes from run to run."""
+    """What was done: the manifest, and what must not be in it because it changes from run to run.
+
+    `text_bytes` of uncompressed text were read, `spilled_bytes` of runs were on disk for a while; both are 0
+    if an earlier process had done all the work.
+    """
 
     target: AnyPath
     manifest: Manifest
     seconds: float
+    text_bytes: int = 0
+    spilled_bytes: int = 0
 
 
 def convert(
@@ -90,15 +96,30 @@ def convert(
         journal = Journal(stage.folder, plan)
         if stage.published_request() == journal.request_digest():
             stage.discard()  # all that an earlier process, killed, had left to do
-            manifest = load(target)
+            done = _Done(manifest=load(target))
         else:
-            manifest = _run(plan, target, stage, journal, progress)
-    return ConvertSummary(target=target, manifest=manifest, seconds=time.monotonic() - began)
+            done = _run(plan, target, stage, journal, progress)
+    return ConvertSummary(
+        target=target,
+        manifest=done.manifest,
+        seconds=time.monotonic() - began,
+        text_bytes=done.text_bytes,
+        spilled_bytes=done.spilled_bytes,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    """What a run came to; see `ConvertSummary`."""
+
+    manifest: Manifest
+    text_bytes: int = 0
+    spilled_bytes: int = 0
 
 
 def _run(
     plan: ConvertPlan, target: AnyPath, stage: AnyStaging, journal: Journal, progress: Progress
-) -> Manifest:
+) -> _Done:
     """Begin or continue; what could not help another attempt is not left behind."""
     try:
         check_target(target, overwrite=plan.options.overwrite)
@@ -118,7 +139,7 @@ def _run(
         raise
 
 
-def _convert(plan: ConvertPlan, stage: AnyStaging, journal: Journal, progress: Progress) -> Manifest:
+def _convert(plan: ConvertPlan, stage: AnyStaging, journal: Journal, progress: Progress) -> _Done:
     with _working(plan, stage, journal) as begin_work:
         accounts, work = _read(plan, stage, journal, begin_work, progress)
         manifest = _write(plan, accounts, work, stage.dataset, progress)
@@ -130,7 +151,11 @@ def _convert(plan: ConvertPlan, stage: AnyStaging, journal: Journal, progress: P
     names = [entry.path for split in manifest.splits.values() for entry in split.shards]
     names += [MANIFEST_NAME, *([REJECTS_NAME] if accounts.rejects else [])]
     stage.publish(request=journal.request_digest(), names=names)
-    return manifest
+    return _Done(
+        manifest=manifest,
+        text_bytes=sum(account.num_text_bytes for account in accounts.files),
+        spilled_bytes=sum(finished.run.num_bytes for finished in journal.runs),
+    )
 
 
 @contextmanager
@@ -171,7 +196,7 @@ def _read_ranges(plan: ConvertPlan, work: Work, progress: Progress) -> tuple[Acc
         with closing(work.read()) as summaries:
             for summary in summaries:
                 accounts.add(summary)
-                progress.advance(summary.num_text_bytes)
+                progress.advance(summary.num_text_bytes, records=summary.num_records)
     except PipelineError as error:
         # Results come in range order, so all lines before the faulty range are counted by now.
         if error.line is not None and not isinstance(error, TooManyRejectsError):

@@ -1,0 +1,214 @@
+"""Owns what `pipeline convert` shows: the plan of a dry run, and what came of a conversion; also as JSON."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.cli.display import amount, duration, memory, speed
+from pipeline.cli.page import Page
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.convert import ConvertSummary
+    from pipeline.convert.rehearsal import Rehearsal
+    from pipeline.manifest import Split
+    from pipeline.plan import ConvertPlan
+    from pipeline.storage.paths import AnyPath
+
+SHOWN_NAMES = 8
+
+
+def plan_json(plan: ConvertPlan, rehearsal: Rehearsal | None) -> dict[str, Any]:
+    """Return the plan of a conversion as JSON values."""
+    estimates = plan.estimates
+    expected = {
+        "records": estimates.num_records,
+        "byte_ranges": estimates.num_ranges,
+        "text_bytes": estimates.text_bytes,
+        "shard_bytes": estimates.shard_bytes,
+        "shards": estimates.num_shards,
+        "split": _split_records(plan),
+    }
+    if rehearsal:
+        expected |= {"seconds": round(rehearsal.seconds, 1), "spilled_bytes": rehearsal.spilled_bytes}
+    return {
+        "source": [
+            {"path": str(f.path), "bytes": f.num_bytes, "compression": f.compression} for f in plan.files
+        ],
+        "columns": [
+            {"name": c.name, "role": c.role, "reading": c.reading, "dtype": c.dtype(plan.schema.label_kind)}
+            for c in plan.schema.columns
+        ],
+        "label": {"name": plan.schema.label.name, "kind": plan.schema.label_kind},
+        "seed": plan.options.identity.seed,
+        "split": [float(share) for share in plan.options.identity.split],
+        "formats": list(plan.options.formats),
+        "workers": plan.memory.num_workers,
+        "memory_bytes": plan.options.memory_bytes,
+        "estimated": expected,
+    }
+
+
+def plan_page(plan: ConvertPlan, target: AnyPath, rehearsal: Rehearsal | None) -> Page:
+    """Return the plan of a conversion as a page."""
+    page, estimates, schema = Page(), plan.estimates, plan.schema
+    extra = [f"{c.name} ({c.role})" for c in schema.columns if c.role in {"weight", "keep", "drop"}]
+    page.pairs(
+        {
+            "source": _source(plan),
+            "label": f"{schema.label.name} ({schema.label_kind})",
+            "features": f"{len(schema.features)}: {_listed([c.name for c in schema.features])}",
+            "others": _listed(extra),
+        }
+    )
+    page.heading(f"expected: about {estimates.num_records:,} records")
+    records = _split_records(plan)
+    shares = plan.options.identity.split
+    page.table(
+        ("split", "share", "records", "shards"),
+        [
+            (name, f"{float(share):g}", f"{records[name]:,}", f"{estimates.num_shards.get(name, 0)}")
+            for name, share in zip(records, shares, strict=True)
+        ],
+        left=["split"],
+    )
+    page.line("")
+    page.pairs(_resources(plan, target, rehearsal))
+    page.line("nothing was written: this was --dry-run")
+    return page
+
+
+def _source(plan: ConvertPlan) -> str:
+    sizes = [file.num_bytes for file in plan.files]
+    size = "of unknown size" if min(sizes) < 0 else amount(sum(sizes), "bytes")
+    if len(plan.files) > 1:
+        return f"{len(plan.files):,} files, {plan.files[0].path} to {plan.files[-1].path}, {size}"
+    packed = plan.files[0].compression
+    return f"{plan.files[0].path}, {size}" + (f", {packed}" if packed != "none" else "")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN_NAMES]) + (" …" if len(names) > SHOWN_NAMES else "")
+
+
+def _split_records(plan: ConvertPlan) -> dict[str, int]:
+    """Return how many records each split will have, if the estimate is right."""
+    from pipeline.keys import SPLITS, split_bounds  # noqa: PLC0415  # loads NumPy
+
+    bounds = split_bounds(plan.estimates.num_records, plan.options.identity.split)
+    return {name: end - begin for name, (begin, end) in zip(SPLITS, bounds, strict=True)}
+
+
+def _resources(plan: ConvertPlan, target: AnyPath, rehearsal: Rehearsal | None) -> dict[str, str]:
+    options, division = plan.options, plan.memory
+    shards = amount(plan.estimates.shard_bytes * len(options.formats), "bytes")
+    disk = f"about {shards} of shards ({', '.join(options.formats)})"
+    if rehearsal and rehearsal.spilled_bytes:
+        disk += f", and for a while {amount(rehearsal.spilled_bytes, 'bytes')} of runs"
+    if (free := _free_bytes(target)) is not None:
+        disk += f"; {amount(free, 'bytes')} are free"
+    threads = "1 thread" if division.num_threads == 1 else f"{division.num_threads} threads"
+    return {
+        "target": str(target),
+        "order": f"seed {options.identity.seed}, {plan.estimates.num_ranges} byte ranges",
+        "memory": f"at most {memory(options.memory_bytes)}: {threads}, {memory(division.runs_bytes)} of runs",
+        "disk": disk,
+        "time": f"about {duration(rehearsal.seconds)}, at the speed of the first mebibyte"
+        if rehearsal
+        else "",
+    }
+
+
+def _free_bytes(target: AnyPath) -> int | None:
+    """Return how much space is free where `target` will be; None in a store."""
+    if not isinstance(target, Path):
+        return None
+    there = next(folder for folder in target.absolute().parents if folder.is_dir())
+    return shutil.disk_usage(there).free
+
+
+def summary_json(summary: ConvertSummary) -> dict[str, Any]:
+    """Return what came of a conversion as JSON values."""
+    manifest = summary.manifest
+    return {
+        "target": str(summary.target),
+        "fingerprint": manifest.fingerprint,
+        "records": {
+            name: getattr(manifest.records, name) for name in ("read", "written", "rejected", "blank")
+        },
+        "splits": {
+            name: {"records": split.records, "shards": _num_shards(split)}
+            for name, split in manifest.splits.items()
+        },
+        "bytes": sum(shard.bytes for split in manifest.splits.values() for shard in split.shards),
+        "label": {"name": manifest.label.name, "classes": list(manifest.label.classes)},
+        "warnings": list(manifest.warnings),
+        "seconds": round(summary.seconds, 3),
+        "text_bytes": summary.text_bytes,
+        "spilled_bytes": summary.spilled_bytes,
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
+
+
+def summary_page(summary: ConvertSummary, memory_bytes: int) -> Page:
+    """Return what came of a conversion as a page; `memory_bytes` is what it was allowed to use."""
+    page, manifest, counts = Page(), summary.manifest, summary.manifest.records
+    page.table(
+        ("split", "records", "shards", "size"),
+        [
+            (
+                name,
+                f"{split.records:,}",
+                f"{_num_shards(split)}",
+                amount(sum(shard.bytes for shard in split.shards), "bytes"),
+            )
+            for name, split in manifest.splits.items()
+        ],
+        left=["split"],
+    )
+    page.line(
+        f"{counts.read:,} records read = {counts.written:,} written + {counts.rejected:,} rejected"
+        + (f" ({counts.blank:,} blank lines)" if counts.blank else "")
+    )
+    if manifest.rejects:
+        page.line(f"rejected rows, with their reasons: {summary.target / manifest.rejects.path}")
+    page.warnings(manifest.warnings)
+    if summary.text_bytes:
+        page.line(_performance(summary, memory_bytes), "dim")
+    page.line(f"{summary.target} is ready after {duration(summary.seconds)}", "bold")
+    page.line(f"next: pipeline inspect {summary.target}, or pipeline train {summary.target}")
+    return page
+
+
+def _performance(summary: ConvertSummary, memory_bytes: int) -> str:
+    seconds = max(summary.seconds, 1e-6)
+    spilled = f"{amount(summary.spilled_bytes, 'bytes')} spilled to disk" if summary.spilled_bytes else ""
+    return ", ".join(
+        [
+            speed(summary.text_bytes / seconds, "bytes"),
+            f"{speed(summary.manifest.records.read / seconds, 'records')[:-2]} records/s",
+            f"peak memory {memory(peak_memory_bytes())} of {memory(memory_bytes)}",
+            spilled or "nothing spilled to disk",
+        ]
+    )
+
+
+def _num_shards(split: Split) -> int:
+    """The number of shards, each counted once however many formats it has."""
+    return len({Path(shard.path).stem for shard in split.shards})
+
+
+def peak_memory_bytes() -> int:
+    """Return the most memory that this process has had; 0 where the system does not tell.
+
+    Not `ru_maxrss`: of a new process, that begins with the peak of whoever started it.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    peak = next((line for line in status.splitlines() if line.startswith("VmHWM:")), "VmHWM: 0 kB")
+    return int(peak.split()[1]) << 10
