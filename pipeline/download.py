@@ -153,7 +153,7 @@ class _Transfer:
         """Return how many bytes an earlier call left; those that cannot be continued are dropped."""
         if self.num_bytes > self._remote.num_bytes or not self._validator:
             self._drop()
-        self._progress.start("download", total=self._remote.num_bytes, unit="bytes")
+        self._progress.start("downloading", total=self._remote.num_bytes, unit="bytes")
         self._progress.advance(self.num_bytes)
         return self.num_bytes
 
@@ -182,7 +182,7 @@ class _Transfer:
     def verify(self) -> None:
         """Raise ChecksumError, and remove what was received, unless it has the expected SHA-256."""
         digest = hashlib.sha256()
-        self._progress.start("verify", total=self._remote.num_bytes, unit="bytes")
+        self._progress.start("checking", total=self._remote.num_bytes, unit="bytes")
         self._file.seek(0)
         try:
             while block := self._file.read(_BLOCK_BYTES):
@@ -245,7 +245,7 @@ class _Transfer:
         self.was_restarted = True
         self._drop()
         self._progress.finish()
-        self._progress.start("download", total=self._remote.num_bytes, unit="bytes")
+        self._progress.start("downloading", total=self._remote.num_bytes, unit="bytes")
 
     def _drop(self) -> None:
         self._file.truncate(0)

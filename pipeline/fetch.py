@@ -172,7 +172,7 @@ def _text_blocks(
 ) -> Iterator[tuple[bytes, bytes]]:
     """Yield header and blocks: their text, and what is stored of it."""
     yield HEADER, _deflated(HEADER) if simulation.is_compressed else HEADER
-    progress.start("simulate", total=simulation.num_records, unit="records")
+    progress.start("simulating", total=simulation.num_records, unit="records")
     try:
         blocks = range(-(-simulation.num_records // BLOCK_RECORDS))
         for num_records, text, stored in map_tasks(simulation.block, blocks, num_workers=num_workers):

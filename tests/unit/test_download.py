@@ -163,8 +163,8 @@ def test_whole_file(server: Server, tmp_path: Path) -> None:
     assert "Range" not in server.asked[0]
     num_bytes = len(CONTENT)
     assert progress.stages == [
-        ["download", num_bytes, "bytes", num_bytes],
-        ["verify", num_bytes, "bytes", num_bytes],
+        ["downloading", num_bytes, "bytes", num_bytes],
+        ["checking", num_bytes, "bytes", num_bytes],
     ]
     assert not progress.is_open
 

@@ -117,7 +117,7 @@ def test_progress_counts_records(tmp_path: Path) -> None:
     """Progress is told in records and ends at their number."""
     progress = Counter()
     fetch_simulated(tmp_path / "raw.csv", num_records=NUM_RECORDS, seed=1, progress=progress)
-    assert progress.lines == [f"simulate {NUM_RECORDS} records", "end"]
+    assert progress.lines == [f"simulating {NUM_RECORDS} records", "end"]
     assert progress.done == NUM_RECORDS
 
 
