@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.forked import KILLED, Accident, flip, recorded
+from support import damage as damages
+from support.forked import KILLED, Accident, recorded
 from support.unfinished import STAGING, TARGET, Scene, files, names
 
 if TYPE_CHECKING:
@@ -106,6 +107,11 @@ def test_it_may_be_killed_again_and_again(scene: Scene, tmp_path: Path) -> None:
     assert names(place) == ["raw.csv", TARGET]
 
 
+def flip(path: Path) -> None:
+    """Flip a bit in the middle of a file."""
+    damages.flip(path, path.stat().st_size // 2, bit=2)
+
+
 def cut(path: Path, num_bytes: int) -> None:
     """Take bytes from the end of a file."""
     path.write_bytes(path.read_bytes()[:-num_bytes])
@@ -168,9 +174,7 @@ SHARD_DAMAGE: dict[str, Callable[[Path], object]] = {
 
 def flip_last_line(path: Path) -> None:
     """Change a byte in the last line of a file."""
-    data = bytearray(path.read_bytes())
-    data[-50] ^= 1
-    path.write_bytes(data)
+    damages.flip(path, path.stat().st_size - 50, bit=0)
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from support.unfinished import Scene
 
 NAMES = ("both formats", "overwrite", "overwrite, no exchange")
-NUM_MIXTURES = 4  # seeds of what survives by chance, in the long test
+NUM_MIXTURES = 2  # seeds of what survives by chance, in the long test
 SHORT_POINTS = 8
 
 

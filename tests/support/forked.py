@@ -1,7 +1,10 @@
 """Runs `pipeline` hundreds of times, each in a process of its own, at the price of one start.
 
 A server loads the program at the scale of `small_scale` and forks a process per command, in which an
-`Accident` may happen at the n-th operation on the files below the working folder.
+`Accident` may happen at the n-th operation on the files below the working folder. To run one such command
+without a server, with the fields of its `Request` as JSON:
+
+    python -m support.forked '{"record": "operations"}' convert raw.csv shards
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from support.command import ROOT, Outcome
+from support.damage import flip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,7 +59,7 @@ ROW = b"1,2,3.0,4.0,w\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accident:
-    """What happens before operation number `at` (from 1).
+    """What happens before operation number `at` (from 1) of those whose path has this `ending`.
 
     kill        the process ends by SIGKILL
     tear        the same, after half of what is to be written
@@ -71,6 +75,31 @@ class Accident:
     kind: str
     at: int
     times: int = 1
+    ending: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A command: its `arguments`, working folder `cwd`, and files for its `streams`, or those of the caller.
+
+    All operations on `cwd` and below are appended to the file `record`. With `as_user` the process has the
+    rights of that user; without `can_exchange` it finds a system that cannot exchange two folders; no file
+    may grow beyond `max_file_bytes`.
+    """
+
+    arguments: tuple[str, ...]
+    cwd: str
+    streams: tuple[str, ...] = ()
+    accident: Accident | None = None
+    record: str = ""
+    as_user: int | None = None
+    can_exchange: bool = True
+    max_file_bytes: int | None = None
+
+
+def _request(**fields: Any) -> Request:
+    accident = fields.pop("accident", None)
+    return Request(accident=Accident(**accident) if accident else None, **fields)
 
 
 class Forker:
@@ -107,24 +136,22 @@ class Forker:
     ) -> Outcome:
         """Run `pipeline` with `arguments` in `cwd`; a negative status is the signal that ended it.
 
-        All operations on `cwd` and below are appended to the file `record`. With `as_user` the process has
-        the rights of that user; without `can_exchange` it finds a system that cannot exchange two folders;
-        no file may grow beyond `max_file_bytes`.
+        The rest is as in `Request`.
         """
         streams = [cwd.parent / f"{cwd.name}.{self._server.pid}.{name}" for name in ("stdout", "stderr")]
-        request = {
-            "arguments": [str(argument) for argument in arguments],
-            "cwd": str(cwd),
-            "streams": [str(path) for path in streams],
-            "accident": dataclasses.asdict(accident) if accident else None,
-            "record": str(record) if record else None,
-            "as_user": as_user,
-            "can_exchange": can_exchange,
-            "max_file_bytes": max_file_bytes,
-        }
+        request = Request(
+            arguments=tuple(map(str, arguments)),
+            cwd=str(cwd),
+            streams=tuple(map(str, streams)),
+            accident=accident,
+            record=str(record or ""),
+            as_user=as_user,
+            can_exchange=can_exchange,
+            max_file_bytes=max_file_bytes,
+        )
         assert self._server.stdin is not None
         assert self._server.stdout is not None
-        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.write(json.dumps(dataclasses.asdict(request)) + "\n")
         self._server.stdin.flush()
         status = int(self._server.stdout.readline())
         texts = [path.read_text(encoding="utf-8") for path in streams]
@@ -158,7 +185,7 @@ def serve() -> None:
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            _become(json.loads(line))
+            _become(_request(**json.loads(line)))
         print(_status(child), flush=True)  # noqa: T201  # the answer
 
 
@@ -175,30 +202,30 @@ def _status(child: int) -> int:
         time.sleep(0.002)
 
 
-def _become(request: dict[str, Any]) -> None:
+def _become(request: Request) -> None:
     """Run the command; does not return."""
     from pipeline.__main__ import main  # noqa: PLC0415
     from pipeline.storage import publication  # noqa: PLC0415
     from support.file_operations import Watch  # noqa: PLC0415
 
-    os.chdir(request["cwd"])
-    for number, path in enumerate(request["streams"], 1):
+    os.chdir(request.cwd)
+    for number, path in enumerate(request.streams, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    if request["max_file_bytes"] is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (request["max_file_bytes"],) * 2)
-    if request["as_user"] is not None:
-        os.setuid(request["as_user"])
+    if request.max_file_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (request.max_file_bytes,) * 2)
+    if request.as_user is not None:
+        os.setuid(request.as_user)
     acts: list[Callable[[Operation], None]] = []
-    if request["record"]:
-        acts.append(_recorder(request["record"]))
-    if request["accident"]:
-        acts.append(_accident(Accident(**request["accident"])))
+    if request.record:
+        acts.append(_recorder(request.record))
+    if request.accident:
+        acts.append(_accident(request.accident))
     if acts:
-        Watch(Path(request["cwd"]), lambda operation: [act(operation) for act in acts] and None).install()
-    if not request["can_exchange"]:
+        Watch(Path(request.cwd), lambda operation: [act(operation) for act in acts] and None).install()
+    if not request.can_exchange:
         publication.exchange = lambda _first, _second: False
-    sys.argv = ["pipeline", *request["arguments"]]
+    sys.argv = ["pipeline", *request.arguments]
     main()
 
 
@@ -212,9 +239,10 @@ def _accident(accident: Accident) -> Callable[[Operation], None]:
 
     def act(operation: Operation) -> None:
         nonlocal done
-        done += 1
-        if done == accident.at or (done > accident.at and accident.kind == "fill"):
-            _happen(accident, operation)
+        if operation.path.endswith(accident.ending):
+            done += 1
+            if done == accident.at or (done > accident.at and accident.kind == "fill"):
+                _happen(accident, operation)
 
     return act
 
@@ -229,7 +257,8 @@ def _happen(accident: Accident, operation: Operation) -> None:
         with Path("raw.csv").open("ab", buffering=0) as file:
             file.write(ROW)
     elif accident.kind == "flip":
-        flip(next(Path.cwd().glob("*/runs/run-00000")))
+        run = next(Path.cwd().glob("*/runs/run-00000"))
+        flip(run, run.stat().st_size // 2, bit=2)
     else:
         if accident.kind == "tear" and operation.kind == "write":
             os.write(operation.descriptor, operation.data[: len(operation.data) // 2])
@@ -238,14 +267,15 @@ def _happen(accident: Accident, operation: Operation) -> None:
             time.sleep(0.01)
 
 
-def flip(path: Path) -> None:
-    """Flip a bit in the middle of a file, leaving its times as they are."""
-    stat = path.stat()
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 4
-    path.write_bytes(data)
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+def _run_one(fields: str, arguments: tuple[str, ...]) -> None:
+    from support import small_scale  # noqa: PLC0415
+
+    small_scale.shrink()
+    _become(_request(arguments=arguments, cwd=str(Path.cwd()), **json.loads(fields)))
 
 
 if __name__ == "__main__":
-    serve()
+    if len(sys.argv) == 1:
+        serve()
+    else:
+        _run_one(sys.argv[1], tuple(sys.argv[2:]))

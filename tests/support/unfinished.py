@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.verify import verify
-from support.forked import recorded
+from support.forked import TIMEOUT_SECONDS, recorded
 from support.texts import numbered_text
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from support.command import Outcome
     from support.file_operations import Operation
     from support.forked import Accident, Forker
@@ -163,3 +164,16 @@ def make_scene(
         whole=files(whole / TARGET),
         operations=recorded(record),
     )
+
+
+def wait_until_stopped(folder: Path) -> int:
+    """Return the pid of the process that converts in `folder`, once it is stopped."""
+    lock = folder / STAGING / "lock"
+    until = time.monotonic() + TIMEOUT_SECONDS
+    while time.monotonic() < until:
+        owner = re.match(r"pid (\d+) ", lock.read_text(encoding="utf-8")) if lock.exists() else None
+        stat = Path(f"/proc/{owner[1]}/stat") if owner else None
+        if owner and stat and stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T":
+            return int(owner[1])
+        time.sleep(0.005)
+    raise AssertionError(f"no conversion was stopped in {folder}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import shutil
 from typing import TYPE_CHECKING
@@ -14,23 +13,13 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.cli import cli
-from support.documents import ROOT, document, run_script
+from support.documents import document, run_script
+from support.dvc_project import SMALL, make_project, own_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from typing import Any
-
-PROJECT_FILES = [
-    "dvc.yaml",
-    "params.yaml",
-    ".dvcignore",
-    ".gitignore",
-    ".dvc/config",
-    ".dvc/.gitignore",
-    "data/.gitignore",
-]
-SMALL = {"rows: 200000": "rows: 2000", "500,400,300,200,100": "8", "epochs: 10": "epochs: 2"}
 
 
 def loaded(name: str) -> dict[str, Any]:
@@ -39,36 +28,17 @@ def loaded(name: str) -> dict[str, Any]:
     return tree
 
 
-def make_project(folder: Path) -> Path:
-    """Make `folder` a repository with our stages, and parameters that take seconds."""
-    for name in PROJECT_FILES:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / name)
-    text = (folder / "params.yaml").read_text(encoding="utf-8")
-    for full, small in SMALL.items():
-        assert full in text
-        text = text.replace(full, small)
-    (folder / "params.yaml").write_text(text, encoding="utf-8")
-    run_script("git init -q && git add -A && git -c user.name=t -c user.email=t@t commit -qm begin", folder)
-    return folder
-
-
 @pytest.fixture(scope="module", autouse=True)
-def own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Neither settings of whoever runs the tests have a say, nor do the tests leave traces among them."""
-    folder = tmp_path_factory.mktemp("settings")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR", "DVC_SITE_CACHE_DIR"):
-            patch.setenv(name, str(folder / name))
-        patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """See `own_settings`."""
+    with own_settings(tmp_path_factory.mktemp("settings")):
         yield
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small project after its first `dvc repro`."""
-    folder = make_project(tmp_path_factory.mktemp("project"))
+    folder = make_project(tmp_path_factory.mktemp("project"), SMALL)
     run_script("dvc repro", folder)
     return folder
 
@@ -151,7 +121,7 @@ def test_results_travel_through_a_remote(project: Path, tmp_path: Path) -> None:
 
 def test_own_csv_is_converted_and_never_touched(tmp_path: Path) -> None:
     """With one's own file as the source, `dvc repro train` uses it, simulates nothing and leaves it alone."""
-    make_project(tmp_path)
+    make_project(tmp_path, SMALL)
     rows = "".join(f"{index % 2},{index % 7},{(index * 37) % 101}\n" for index in range(300))
     own = tmp_path / "data" / "mine.csv"
     own.write_text("outcome,a,b\n" + rows, encoding="utf-8")

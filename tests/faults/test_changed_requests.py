@@ -1,0 +1,132 @@
+"""Unfinished work is not continued with other options, or from a source that has changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.forked import KILLED, Accident, Forker
+from support.unfinished import STAGING, TARGET, Files, Scene, command, files, names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def scene(scene_of: Callable[[str], Scene]) -> Scene:
+    """A conversion to Parquet."""
+    return scene_of("parquet")
+
+
+@pytest.fixture
+def unfinished(scene: Scene, tmp_path: Path) -> Path:
+    """A working folder with a conversion that was killed while it wrote shards."""
+    place = scene.copied(tmp_path / "place")
+    renames = [number for number, o in enumerate(scene.operations, 1) if o.kind == "rename"]
+    assert scene.run(place, Accident(kind="kill", at=renames[-4])).status == KILLED
+    return place
+
+
+def remembered(folder: Path) -> Files:
+    """Return the files of unfinished work but for the lock, and for those that were never whole."""
+    return {
+        name: data
+        for name, data in files(folder).items()
+        if not name.endswith(".partial") and name != f"{STAGING}/lock"
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "differences"),
+    [
+        (("--seed", "7"), ["seed was 42, is 7"]),
+        (("--no-standardize",), ["standardize was True, is False"]),
+        (("--format", "tfrecord"), ["formats was ['parquet'], is ['tfrecord']"]),
+        (
+            ("--split", "0.5,0.3,0.2", "--seed", "1"),
+            ["seed was 42, is 1", "split was [0.8, 0.1, 0.1], is [0.5, 0.3, 0.2]"],
+        ),
+        (("--drop", "f1"), ["drop was [], is ['f1']"]),
+    ],
+)
+def test_other_options_are_refused_with_the_differences(
+    forker: Forker, scene: Scene, unfinished: Path, options: tuple[str, ...], differences: list[str]
+) -> None:
+    """An unfinished run started otherwise is named with every option that differs, and stays."""
+    before = remembered(unfinished)
+    outcome = forker.run(*command(*options), cwd=unfinished)
+    assert outcome.status == 2
+    assert outcome.stderr == (
+        f"error[E203] {unfinished / STAGING}: an unfinished run is there: {'; '.join(differences)}\n"
+        f"  hint: run the command as it was, or start afresh: rm -r {unfinished / STAGING}\n"
+    )
+    assert remembered(unfinished) == before
+    scene.assert_continues(unfinished)
+
+
+def test_options_that_change_no_bytes_may_change(forker: Forker, scene: Scene, unfinished: Path) -> None:
+    """More workers or memory, and how much is shown, are no other request."""
+    arguments = [*command()[:3], *command()[5:], "--workers", "3", "--memory", "2GiB", "--max-rejects", "9"]
+    outcome = forker.run(*arguments, cwd=unfinished)
+    assert (outcome.status, outcome.stderr) == (0, "")
+    assert files(unfinished / TARGET) == scene.whole
+
+
+def test_another_source_is_refused(forker: Forker, scene: Scene, unfinished: Path) -> None:
+    """The unfinished run of one source is not continued with another."""
+    shutil.copy(unfinished / "raw.csv", unfinished / "other.csv")
+    arguments = ["other.csv" if argument == "raw.csv" else argument for argument in command()]
+    outcome = forker.run(*arguments, cwd=unfinished)
+    assert outcome.status == 2
+    assert "source was ['" in outcome.stderr
+    (unfinished / "other.csv").unlink()
+    scene.assert_continues(unfinished)
+
+
+@pytest.mark.parametrize("change", ["longer", "shorter", "touched"])
+def test_a_source_that_changed_since_is_refused(scene: Scene, unfinished: Path, change: str) -> None:
+    """Between a kill and the continuation the source changed: E114 with both sizes, and the run stays."""
+    source = unfinished / "raw.csv"
+    text, times = source.read_bytes(), source.stat()
+    size = len(text)
+    if change == "longer":
+        source.write_bytes(text + b"1,2,3.0,4.0,w\n")
+        sizes = f"{size} bytes then, {size + 14} now"
+    elif change == "shorter":
+        source.write_bytes(text[: text.rindex(b"\n", 0, -1) + 1])
+        sizes = f"{size} bytes then, {source.stat().st_size} now"
+    else:
+        os.utime(source)
+        sizes = f"{size} bytes then and now, modified in between"
+    outcome = scene.run(unfinished)
+    assert outcome.status == 3
+    assert outcome.stderr == (
+        f"error[E114] {source}: changed since the unfinished run began: {sizes}\n"
+        f"  hint: run the command as it was, or start afresh: rm -r {unfinished / STAGING}\n"
+    )
+    source.write_bytes(text)
+    os.utime(source, ns=(times.st_atime_ns, times.st_mtime_ns))
+    scene.assert_continues(unfinished)
+
+
+@pytest.mark.parametrize("when", ["reading", "spilling"])
+def test_a_source_that_changes_during_the_run_is_refused(scene: Scene, tmp_path: Path, when: str) -> None:
+    """Bytes appended while it is read: E114 with the sizes before and after, and nothing is left."""
+    place = scene.copied(tmp_path / "place")
+    size = (place / "raw.csv").stat().st_size
+    at = [
+        number
+        for number, o in enumerate(scene.operations, 1)
+        if (o.kind == "open" and o.path.endswith("raw.csv")) or o.path.endswith("run-00002.partial")
+    ]
+    number = at[3] if when == "reading" else at[-1]
+    outcome = scene.run(place, Accident(kind="append", at=number))
+    assert outcome.status == 3
+    assert outcome.stderr.startswith(
+        f"error[E114] raw.csv: changed while it was read: {size} bytes before, {size + 14} after\n"
+    )
+    assert names(place) == ["raw.csv"]
