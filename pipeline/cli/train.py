@@ -43,7 +43,10 @@ def _by_model(dense: object, resnet: object, text: str) -> str:
 @click.option("--model", type=click.Choice(MODELS), default="dense", show_default=True, help="Which network.")
 @click.option(
     "--layers",
-    help=_by_model("500,400,300,200,100", "128,128,128", "Units of the hidden layers, or in each block."),
+    help=_by_model("500,400,300,200,100", "64,64", "Units of the hidden layers, or in each block."),
+)
+@click.option(
+    "--members", type=int, default=16, show_default=True, help="Networks side by side, averaged (resnet)."
 )
 @click.option(
     "--activation", type=click.Choice(ACTIVATIONS), help=_by_model("relu", "silu", "What follows a layer.")
@@ -51,11 +54,11 @@ def _by_model(dense: object, resnet: object, text: str) -> str:
 @click.option(
     "--batch-norm/--no-batch-norm", default=True, show_default=True, help="Batch normalization (dense)."
 )
-@click.option("--dropout", type=float, help=_by_model(0.0, 0.1, "Share of units left out."))
+@click.option("--dropout", type=float, help=_by_model(0.0, 0.3, "Share of units left out."))
 @click.option(
     "--optimizer", type=click.Choice(OPTIMIZERS), help=_by_model("adam", "adamw", "What changes the weights.")
 )
-@click.option("--learning-rate", type=float, help=_by_model(0.001, 0.002, "Its greatest value."))
+@click.option("--learning-rate", type=float, help=_by_model(0.001, 0.004, "Its greatest value."))
 @click.option(
     "--schedule",
     type=click.Choice(SCHEDULES),
@@ -88,14 +91,8 @@ def _by_model(dense: object, resnet: object, text: str) -> str:
     show_default=True,
     help="balanced: classes count alike, however many records they have.",
 )
-@click.option(
-    "--batch-size",
-    type=int,
-    default=1024,
-    show_default=True,
-    help="Records per step, over all workers.",
-)
-@click.option("--epochs", type=int, help=_by_model(30, 15, "At most so many epochs."))
+@click.option("--batch-size", type=int, help=_by_model(1024, 256, "Records per step, over all workers."))
+@click.option("--epochs", type=int, help=_by_model(30, 25, "At most so many epochs."))
 @click.option(
     "--patience",
     type=int,

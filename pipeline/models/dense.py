@@ -52,16 +52,18 @@ def build(
 
 def output_layers(values: keras.KerasTensor, target: Target) -> keras.KerasTensor:
     """Return what a network predicts from its last hidden values: float32, in label units."""
-    keras = backend.keras()
-    outputs = keras.layers.Dense(target.units, activation=target.activation, dtype="float32", name="output")(
-        values
-    )
-    if (target.scale, target.offset) != (1.0, 0.0):
-        rescaling = keras.layers.Rescaling(
-            target.scale, offset=target.offset, dtype="float32", name="label_unit"
-        )
-        outputs = rescaling(outputs)
-    return outputs
+    dense = backend.keras().layers.Dense
+    output = dense(target.units, activation=target.activation, dtype="float32", name="output")
+    return in_label_units(output(values), target)
+
+
+def in_label_units(outputs: keras.KerasTensor, target: Target) -> keras.KerasTensor:
+    """Return predictions in the label's unit; those of classes are what they are."""
+    if (target.scale, target.offset) == (1.0, 0.0):
+        return outputs
+    layers = backend.keras().layers
+    rescaling = layers.Rescaling(target.scale, offset=target.offset, dtype="float32", name="label_unit")
+    return rescaling(outputs)
 
 
 def _norm(depth: int, precision: str) -> keras.layers.Layer:

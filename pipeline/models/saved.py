@@ -40,10 +40,10 @@ MAX_CONFIG_BYTES = 64 << 20  # 20,000 columns take 2 MB
 KNOWN_OBJECTS = {
     "keras": {"DTypePolicy"},
     "keras.src.models.functional": {"Functional"},
-    "keras.initializers": {"GlorotUniform", "Ones", "Zeros"},
+    "keras.initializers": {"GlorotUniform", "Ones", "RandomNormal", "RandomUniform", "Zeros"},
     "keras.layers": {
-        *("InputLayer", "Rescaling", "Dense", "Activation", "Dropout"),
-        *("BatchNormalization", "LayerNormalization", "RMSNormalization", "Add", "Multiply"),
+        *("InputLayer", "Rescaling", "Dense", "EinsumDense", "Dropout", "Add"),
+        *("BatchNormalization", "RMSNormalization", "Flatten", "Reshape", "GlobalAveragePooling1D"),
     },
     None: {"__keras_tensor__", "__numpy__"},  # plain values: a place in the graph, an array
 }

@@ -215,8 +215,8 @@ def _train(work: _Work, output: Path, scratch: Path | None) -> _Result:
 def _passes(networks: Networks, work: _Work) -> Passes:
     strategy = work.workers.strategy
     if strategy is None:
-        return FitPasses(networks.trained, work.feed)
-    return DistributedPasses(networks.trained, networks.local, work.feed, strategy)
+        return FitPasses(networks, work.feed)
+    return DistributedPasses(networks, work.feed, strategy)
 
 
 def _run_epochs(

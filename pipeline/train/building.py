@@ -1,7 +1,7 @@
 """Owns how a network comes to be: the one that is asked for, with its first weights, compiled for training.
 
-The network that is trained may compute at half the precision, or exist in several replicas. What is saved and
-judged is a copy of it that does neither.
+The network that is trained may compute at half the precision, have members that are told apart, or exist in
+several replicas. What is judged and saved is a copy of it that does none of this.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from pipeline import backend
 from pipeline.models import dense, resnet
 from pipeline.models.loss import loss_of
+from pipeline.models.members import mean_of_losses, metric_of_mean
 from pipeline.train.optimizer import optimizer_of
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ MAX_STEPS_PER_EXECUTION = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Networks:
-    """`trained` is compiled; `local` is the same in float32, for this process alone."""
+    """`trained` is what learns; `local` has the same weights, and is what is judged and saved."""
 
     trained: keras.Model
     local: keras.Model
@@ -62,31 +63,36 @@ def build(task: Task, options: TrainOptions, workers: Workers) -> Networks:
         "loss_weights": task.target.loss_scale,
         "weighted_metrics": [task.target.metric],
     }
+    of_members = {"loss": mean_of_losses(loss), "weighted_metrics": [metric_of_mean(task.target)]}
     with workers.strategy.scope() if workers.strategy else nullcontext():
-        trained = network_of(task, options, precision=options.precision)
+        trained = network_of(task, options, precision=options.precision, apart=True)
         trained.compile(
             optimizer=optimizer_of(trained, options, task.num_steps * options.epochs),
             jit_compile=options.jit,
             steps_per_execution=_steps_per_execution(task, options),
-            **judged,
+            **(judged | of_members if options.model == "resnet" else judged),
         )
         if workers.strategy:
             _make_all_variables(trained, task.num_features)
-    local = network_of(task, options, precision="float32")
+    local = network_of(task, options)
     local.compile(jit_compile=options.jit, **judged)
     return Networks(trained=trained, local=local)
 
 
-def network_of(task: Task, options: TrainOptions, *, precision: str) -> keras.Model:
-    """Return the network by its name in `--model`, not compiled."""
+def network_of(
+    task: Task, options: TrainOptions, *, precision: str = "float32", apart: bool = False
+) -> keras.Model:
+    """Return the network that `--model` names, not compiled; with `apart` its members are told apart."""
     if options.model == "resnet":
         return resnet.build(
             task.num_features,
             task.target,
             layers=options.layers,
+            members=options.members,
             activation=options.activation,
             dropout=options.dropout,
             precision=precision,
+            apart=apart,
         )
     return dense.build(
         task.num_features,
@@ -113,4 +119,6 @@ def _steps_per_execution(task: Task, options: TrainOptions) -> int:
     """Return how many steps run between two looks at the loss, at least twenty looks in an epoch."""
     if options.strategy != "none":
         return 1
-    return options.steps_per_execution or max(1, min(MAX_STEPS_PER_EXECUTION, task.num_steps // 20))
+    if options.steps_per_execution is not None:
+        return options.steps_per_execution
+    return max(1, min(MAX_STEPS_PER_EXECUTION, task.num_steps // 20))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from pipeline.loader.reader import Reader
     from pipeline.progress import Progress
+    from pipeline.train.building import Networks
     from pipeline.train.continuing import Continuing
     from pipeline.train.feed import Feed
 
@@ -34,14 +35,12 @@ if TYPE_CHECKING:
 
 
 class DistributedPasses:
-    """Passes of one of the workers; `local` is a copy of the network for this process alone, compiled."""
+    """Passes of one of the workers."""
 
-    def __init__(
-        self, network: keras.Model, local: keras.Model, feed: Feed, strategy: tf.distribute.Strategy
-    ) -> None:
-        self.network = network
-        self._local = local
+    def __init__(self, networks: Networks, feed: Feed, strategy: tf.distribute.Strategy) -> None:
+        self.network = networks.trained
         self.feed = feed
+        self._networks = networks
         self._strategy = strategy
         function = backend.tensorflow().function
         self._step = function(self._replicated_step)
@@ -83,10 +82,8 @@ class DistributedPasses:
             DivergedError: the loss is NaN or infinite.
             ShardError: a shard is damaged.
         """
-        local = self._local
-        local.set_weights(self.network.get_weights())
-        local.reset_metrics()
-        evaluate(local, self.feed, memory)
+        evaluate(self._networks, self.feed, memory)
+        local = self._networks.local
         # Each figure is a total divided by a count: the means of both over the workers give that of all.
         self._assign(local.metrics_variables)
         return checked({name: float(value) for name, value in local.get_metrics_result().items()}, memory)

@@ -42,6 +42,7 @@ class TrainOptions:
 
     model: str = "dense"
     layers: tuple[int, ...] = REPORT_LAYERS
+    members: int = 16
     activation: str = "relu"
     batch_norm: bool = True
     dropout: float = 0.0
@@ -100,10 +101,11 @@ class TrainOptions:
             hint = "write 0.05 for a twentieth of all steps, or 500 for so many"
             raise OptionError(f"--warmup {self.warmup}: neither a share nor a number of steps", hint=hint)
         for flag, value, least in (
+            ("--members", self.members, 1),
             ("--batch-size", self.batch_size, 1),
             ("--epochs", self.epochs, 1),
             ("--patience", self.patience, 0),
-            ("--steps-per-execution", self.steps_per_execution or 1, 1),
+            ("--steps-per-execution", 1 if self.steps_per_execution is None else self.steps_per_execution, 1),
         ):
             if value < least:
                 raise OptionError(f"{flag} {value}: expected at least {least}")
@@ -111,6 +113,8 @@ class TrainOptions:
             raise OptionError(f"--seed {self.seed}: expected 0 <= seed < 2**32")
 
     def _check_together(self) -> None:
+        if self.model == "resnet" and not self.layers:
+            raise OptionError("--layers: a resnet needs at least one block", hint="pass --layers 32,32")
         excluded = [("--jit", self.jit, "--deterministic", self.deterministic)]
         strategy = f"--strategy {self.strategy}"
         if self.strategy != "none":
@@ -146,15 +150,16 @@ def default_options(model: str) -> TrainOptions:
         return TrainOptions(model=model)
     return TrainOptions(
         model=model,
-        layers=(128, 128, 128),
+        layers=(64, 64),
         activation="silu",
-        dropout=0.1,
+        dropout=0.3,
         optimizer="adamw",
-        learning_rate=2e-3,
+        learning_rate=4e-3,
         schedule="cosine",
         warmup=0.05,
         weight_decay=0.01,
-        epochs=15,
+        batch_size=256,
+        epochs=25,
         patience=0,
     )
 

@@ -63,6 +63,7 @@ def check_output(output: Path, *, overwrite: bool) -> None:
 def write_model(folder: Path, network: keras.Model, manifest: Manifest, options: TrainOptions) -> None:
     """Write the model and its description; a model that is there already stays whole until it is replaced."""
     chosen = {k: v for k, v in dataclasses.asdict(options).items() if k not in RUN_OPTIONS}
+    chosen["weight_decay"] = options.decay
     aside = folder / f"partial-{description.MODEL_NAME}"
     taking_raw_records(network, manifest).save(aside)
     with aside.open("rb") as file:

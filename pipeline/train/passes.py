@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import keras
 
     from pipeline.progress import Progress
+    from pipeline.train.building import Networks
     from pipeline.train.continuing import Continuing
     from pipeline.train.feed import Feed
 
@@ -47,9 +48,10 @@ class Passes(Protocol):
 class FitPasses:
     """Passes on one device."""
 
-    def __init__(self, network: keras.Model, feed: Feed) -> None:
-        self.network = network
+    def __init__(self, networks: Networks, feed: Feed) -> None:
+        self.network = networks.trained
         self.feed = feed
+        self._networks = networks
 
     def train(self, memory: Continuing, progress: Progress) -> Mapping[str, float]:
         """Train to the end of the epoch, named from 1 and drawn from 0.
@@ -97,25 +99,27 @@ class FitPasses:
             DivergedError: the loss is NaN or infinite.
             ShardError: a shard is damaged.
         """
-        return checked(evaluate(self.network, self.feed, memory), memory)
+        return checked(evaluate(self._networks, self.feed, memory), memory)
 
     def wait(self) -> None:
         """Return at once: there is one worker."""
 
 
-def evaluate(network: keras.Model, feed: Feed, memory: Continuing) -> Mapping[str, float]:
-    """Return the figures of a compiled network on the worker's share of validation, {} if that is empty.
+def evaluate(networks: Networks, feed: Feed, memory: Continuing) -> Mapping[str, float]:
+    """Return the figures of the local network on the worker's share of validation, {} if that is empty.
 
     Raises:
         ShardError: a shard is damaged.
     """
+    network = networks.update_local()
+    network.reset_metrics()
     reader = feed.reader("val", epoch=memory.standing.epoch - 1)
     if not reader.num_batches:
         return {}
 
     def after_batch(_batch_index: int, logs: object) -> None:
         del logs
-        memory.check_interrupted(network)
+        memory.check_interrupted(networks.trained)
 
     callback = backend.keras().callbacks.LambdaCallback(on_test_batch_end=after_batch)
     options = {"verbose": 0, "return_dict": True, "callbacks": [callback]}

@@ -23,12 +23,13 @@ from pipeline.errors import (
     DivergedError,
     LabelError,
     ManifestError,
+    OptionError,
     ShardError,
     TargetExistsError,
 )
 from pipeline.plan import ConvertOptions, Identity
 from pipeline.schema import RoleOptions
-from pipeline.train import TrainOptions, TrainSummary, passes, train
+from pipeline.train import TrainOptions, TrainSummary, default_options, passes, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -313,6 +314,8 @@ def test_tfrecord_shards_give_the_same_training(summary: TrainSummary, tmp_path:
         {"batch_norm": False, "activation": "silu", "optimizer": "sgd"},
         {"jit": True, "optimizer": "adamw", "dropout": 0.2, "batch_size": 100},
         {"batch_size": 10_000},
+        {"precision": "mixed_bfloat16", "schedule": "cosine", "warmup": 0.2, "label_smoothing": 0.1},
+        {"steps_per_execution": None, "class_weight": "balanced", "weight_decay": 0.1},
     ],
     ids=str,
 )
@@ -325,6 +328,81 @@ def test_options_reach_the_network(shards: Path, tmp_path: Path, options: dict[s
     assert kinds.count("Dense") == depth + 1
     assert kinds.count("BatchNormalization") == (depth + 1) * options.get("batch_norm", True)
     assert kinds.count("Dropout") == (depth if "dropout" in options else 0)
+
+
+@pytest.mark.parametrize("kind", ["two", "three", "number"])
+def test_the_residual_network_learns_each_kind_of_label(tmp_path: Path, kind: str) -> None:
+    """Two classes, three, or a number: raw rows in, the mean of the members out, as good as metrics say."""
+    columns = table()
+    if kind == "three":
+        columns["label"] = np.digitize(columns["a"], [-0.5, 0.5])
+    elif kind == "number":
+        columns["label"] = 5000.5 + 300 * columns["a"]
+    shards = make_dataset(tmp_path / "data", columns, label_kind="number" if kind == "number" else "classes")
+    options = replace(default_options("resnet"), layers=(8, 4), members=3, batch_size=32, epochs=6, seed=1)
+    summary = train(shards, tmp_path / "model", options)
+    raw = raw_records(shards, "test", columns)
+    predicted = predictions(summary, raw, "a", "time", "flat")
+    assert predicted.shape == (100, 3 if kind == "three" else 1)
+    found = metrics_of(summary)
+    if kind == "number":
+        assert found["mae"] == pytest.approx(
+            oracle.mean_absolute_error(raw["label"], predicted[:, 0]), rel=1e-3
+        )
+        assert found["r2"] > 0.9
+        return
+    score = predicted.astype(np.float64)
+    score = score[:, 0] if kind == "two" else score / score.sum(axis=1, keepdims=True)
+    assert found["loss"] == pytest.approx(oracle.log_loss(raw["label"], score), abs=1e-5)
+    assert found["auc"] > 0.95
+    history = history_of(summary)
+    assert float(history[-1]["accuracy"]) > 0.85
+    assert float(history[-1]["val_accuracy"]) > 0.85
+
+
+def test_what_is_saved_computes_in_float32(shards: Path, tmp_path: Path) -> None:
+    """Trained in bfloat16, the model predicts in float32; the options are recorded."""
+    options = replace(TINY, epochs=1, precision="mixed_bfloat16", schedule="cosine", warmup=2)
+    summary = train(shards, tmp_path / "model", options)
+    model = backend.keras().models.load_model(summary.output / "model.keras")
+    policies = {layer.compute_dtype for layer in model.get_layer("dense").layers}
+    assert policies == {"float32"}
+    recorded = json.loads((summary.output / "model.json").read_text())["options"]
+    assert {
+        name: recorded[name] for name in ("model", "precision", "schedule", "warmup", "weight_decay")
+    } == {
+        "model": "dense",
+        "precision": "mixed_bfloat16",
+        "schedule": "cosine",
+        "warmup": 2,
+        "weight_decay": 0.0,
+    }
+
+
+def test_balanced_classes_find_the_rare_one(tmp_path: Path) -> None:
+    """One record in fifty is of the second class: balanced, it is found; as it stands, hardly ever."""
+    rng = np.random.default_rng(8)
+    label = (rng.random(3000) < 0.02).astype(int)
+    columns = {"label": label, "id": np.arange(3000), "a": 1.5 * label + rng.normal(size=3000)}
+    shards = make_dataset(tmp_path / "data", columns)
+    options = replace(TINY, layers=(), epochs=8, learning_rate=0.05)
+    recalls = [
+        metrics_of(train(shards, tmp_path / name, replace(options, class_weight=name)))["recall"]
+        for name in ("none", "balanced")
+    ]
+    assert recalls[0] < 0.2
+    assert recalls[1] > 0.6
+
+
+@pytest.mark.parametrize("options", [{"class_weight": "balanced"}, {"label_smoothing": 0.1}], ids=str)
+def test_a_number_has_no_classes(tmp_path: Path, options: dict[str, Any]) -> None:
+    """What only classes have is refused for a label that is a number, before anything is written."""
+    columns = table(200)
+    columns["label"] = columns["a"]
+    shards = make_dataset(tmp_path / "data", columns, label_kind="number")
+    with pytest.raises(OptionError, match="the label is a number"):
+        train(shards, tmp_path / "model", replace(TINY, **options))
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_one_class_only_is_refused(tmp_path: Path) -> None:
@@ -374,8 +452,8 @@ def test_the_last_good_model_is_kept_when_the_loss_diverges(
     """Diverging in the second epoch leaves the model of the first beside the target; the hint names it."""
     evaluate = passes.evaluate
 
-    def diverging(network: Any, feed: Any, memory: Any) -> Any:
-        figures = evaluate(network, feed, memory)
+    def diverging(networks: Any, feed: Any, memory: Any) -> Any:
+        figures = evaluate(networks, feed, memory)
         return figures if memory.standing.epoch == 1 else {**figures, "loss": math.nan}
 
     monkeypatch.setattr(passes, "evaluate", diverging)

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import ModelError, OptionError
 from pipeline.models import description
-from pipeline.train import TrainOptions, parse_layers
+from pipeline.train import TrainOptions, parse_layers, parse_steps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +40,23 @@ def test_the_defaults_are_the_network_of_the_report() -> None:
         ({"seed": 2**32}, "--seed"),
         ({"seed": -1}, "--seed"),
         ({"jit": True, "deterministic": True}, "--jit and --deterministic"),
+        ({"jit": True, "strategy": "mirrored"}, "--jit and --strategy mirrored"),
+        ({"steps_per_execution": 4, "strategy": "multiworker"}, "--steps-per-execution 4 and --strategy"),
+        ({"precision": "mixed_float16", "strategy": "mirrored"}, "--precision mixed_float16 and --strategy"),
+        ({"model": "resnte"}, "--model resnte"),
+        ({"model": "resnet", "layers": ()}, "--layers: a resnet needs"),
+        ({"members": 0}, "--members"),
+        ({"schedule": "linear"}, "--schedule linear"),
+        ({"precision": "float64"}, "--precision float64"),
+        ({"strategy": "tpu"}, "--strategy tpu"),
+        ({"class_weight": "equal"}, "--class-weight equal"),
+        ({"label_smoothing": 1.0}, "--label-smoothing"),
+        ({"weight_decay": -0.1}, "--weight-decay"),
+        ({"weight_decay": float("inf")}, "--weight-decay"),
+        ({"warmup": -0.1}, "--warmup"),
+        ({"warmup": 1.5}, "--warmup 1.5: neither a share nor a number of steps"),
+        ({"warmup": float("nan")}, "--warmup"),
+        ({"steps_per_execution": 0}, "--steps-per-execution"),
     ],
     ids=str,
 )
@@ -62,6 +79,29 @@ def test_unknown_names_get_the_nearest_ones() -> None:
 def test_layers_are_read(text: str, layers: tuple[int, ...]) -> None:
     """Sizes between commas; nothing means no hidden layer."""
     assert parse_layers(text) == layers
+
+
+@pytest.mark.parametrize(("text", "steps"), [("auto", None), ("1", 1), ("16", 16)])
+def test_steps_are_read(text: str, steps: int | None) -> None:
+    """A number, or auto for as fits."""
+    assert parse_steps(text) == steps
+
+
+@pytest.mark.parametrize("text", ["", "Auto", "1.5", "many"])
+def test_wrong_steps_are_refused(text: str) -> None:
+    """Anything else is refused with what can be written."""
+    with pytest.raises(OptionError, match="--steps-per-execution") as caught:
+        parse_steps(text)
+    assert "auto" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("warmup", "num_steps", "expected"),
+    [(0.0, 100, 0), (0.05, 100, 5), (20, 100, 20), (500, 100, 100), (1, 9, 1)],
+)
+def test_a_warm_up_is_a_share_or_a_number(warmup: float, num_steps: int, expected: int) -> None:
+    """Below 1 a share of the steps, from there on their number, and never more than there are."""
+    assert TrainOptions(warmup=warmup).warmup_steps(num_steps) == expected
 
 
 @pytest.mark.parametrize("text", ["a", "1,,2", "1.5", "64x32"])
