@@ -190,6 +190,23 @@ class MemoryPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiskPlan:
+    """What a conversion is expected to take of the disk, by the first records, and the least it can take.
+
+    All 0 where that cannot be told.
+    """
+
+    dataset_bytes: int = 0
+    spilled_bytes: int = 0
+    least_bytes: int = 0
+
+    @property
+    def num_bytes(self) -> int:
+        """What it is expected to take before it is published: the dataset, and the runs beside it."""
+        return self.dataset_bytes + self.spilled_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConvertPlan:
     """All that `convert` will do: sources, columns, options; computed once, then only acted on."""
 
@@ -200,6 +217,7 @@ class ConvertPlan:
     options: ConvertOptions
     estimates: Estimates
     memory: MemoryPlan
+    disk: DiskPlan = field(default_factory=DiskPlan)
 
     def of_file(self, file_index: int) -> ConvertPlan:
         """Return the plan as the parsers need it for one file: with the columns as that file has them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,12 +102,14 @@ def _split_records(plan: ConvertPlan) -> dict[str, int]:
 
 
 def _resources(plan: ConvertPlan, target: AnyPath, rehearsal: Rehearsal | None) -> dict[str, str]:
+    from pipeline.convert.disk import free_bytes  # noqa: PLC0415  # loads Polars
+
     options, division = plan.options, plan.memory
     shards = amount(plan.estimates.shard_bytes * len(options.formats), "bytes")
     disk = f"about {shards} of shards ({', '.join(options.formats)})"
     if rehearsal and rehearsal.spilled_bytes:
         disk += f", and for a while {amount(rehearsal.spilled_bytes, 'bytes')} of runs"
-    if (free := _free_bytes(target)) is not None:
+    if (free := free_bytes(target)) is not None:
         disk += f"; {amount(free, 'bytes')} are free"
     threads = "1 thread" if division.num_threads == 1 else f"{division.num_threads} threads"
     return {
@@ -120,14 +121,6 @@ def _resources(plan: ConvertPlan, target: AnyPath, rehearsal: Rehearsal | None) 
         if rehearsal
         else "",
     }
-
-
-def _free_bytes(target: AnyPath) -> int | None:
-    """Return how much space is free where `target` will be; None in a store."""
-    if not isinstance(target, Path):
-        return None
-    there = next(folder for folder in target.absolute().parents if folder.is_dir())
-    return shutil.disk_usage(there).free
 
 
 def summary_json(summary: ConvertSummary) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from pipeline import keys, moments
 from pipeline.convert.accounts import Accounts
 from pipeline.convert.cautions import cautions
 from pipeline.convert.describing import build_manifest, fingerprint, rejects_entry, rejects_jsonl
+from pipeline.convert.disk import check_room
 from pipeline.convert.journal import Journal
 from pipeline.convert.planning import make_plan
 from pipeline.convert.work import ThreadWork
@@ -92,6 +93,7 @@ def convert(
         if not staging_exists(target):
             check_target(target, overwrite=options.overwrite)  # before anything is made
     plan = make_plan(sources, options)
+    check_room(plan.disk, target, progress)
     with staging_anywhere(target) as stage:
         journal = Journal(stage.folder, plan)
         if stage.published_request() == journal.request_digest():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.convert import memory
+from pipeline.convert.disk import plan_disk
 from pipeline.errors import FieldCountError, LabelError, OptionError, PipelineError, TextColumnError
 from pipeline.plan import ConvertPlan, Estimates, cut_shards, record_bytes, row_group_records
 from pipeline.schema import assign_roles, build_schema
@@ -45,6 +46,8 @@ def make_plan(sources: SourcePath | Sequence[SourcePath], options: ConvertOption
         with system_errors_told(source, hint="check the disk"):
             files.append(sniffing.sniff_further(source, sniffed))
     estimates = _estimate(files, sniffed, schema, options)
+    memory_plan = _memory(sniffed, schema, options, estimates)
+    text_bytes = _text_bytes_per_record(sniffed, schema)
     return ConvertPlan(
         files=tuple(files),
         header=sniffed.header,
@@ -52,7 +55,8 @@ def make_plan(sources: SourcePath | Sequence[SourcePath], options: ConvertOption
         schema=schema,
         options=options,
         estimates=estimates,
-        memory=_memory(sniffed, schema, options, estimates),
+        memory=memory_plan,
+        disk=plan_disk(files, schema, options, estimates, memory_plan, text_bytes_per_record=text_bytes),
     )
 
 
