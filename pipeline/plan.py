@@ -73,6 +73,7 @@ class SourceFile:
     among them, and `header_lines` counts all of their lines. `header` and `order`, the names as written and
     without blanks, are given where a further file has its columns in another order. `in_ranges` says whether
     any part of the text can be read on its own: of compressed files it cannot, nor from some servers.
+    `expansion` is how many bytes of text a stored byte comes to, by the beginning of the file.
     """
 
     path: Path | UPath | StandardInput
@@ -85,6 +86,7 @@ class SourceFile:
     header: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
     in_ranges: bool = True
+    expansion: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -191,7 +191,7 @@ def _read(
 
 def _read_ranges(plan: ConvertPlan, work: Work, progress: Progress) -> tuple[Accounts, Work]:
     accounts = Accounts(plan)
-    is_known = all(file.compression == "none" and file.num_bytes >= 0 for file in plan.files)
+    is_known = all(file.num_bytes >= 0 for file in plan.files)  # of compressed text, a good guess
     progress.start("reading", total=plan.estimates.text_bytes if is_known else None, unit="bytes")
     try:
         # Closed, so that no thread still writes when an error is handled.

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from pipeline.source.sniff import Sniffed
     from pipeline.storage.paths import SourcePath
 
-UNKNOWN_BYTES = 1 << 30  # of standard input, and of servers that do not tell; for estimates only
-COMPRESSION_RATIO = 3  # what compressed CSV text of numbers expands by, for estimates only
-
 
 def make_plan(sources: SourcePath | Sequence[SourcePath], options: ConvertOptions) -> ConvertPlan:
     """Return what a conversion of the files `sources` with `options` will do; reads the beginning of each.
@@ -137,7 +134,7 @@ def _estimate(
     files: Sequence[SourceFile], sniffed: Sniffed, schema: Schema, options: ConvertOptions
 ) -> Estimates:
     range_bytes = options.identity.range_bytes
-    sizes = [_text_size(file) for file in files]
+    sizes = [sniffing.expected_text_bytes(file) for file in files]
     text_bytes = sum(sizes)
     num_header = sum(file.text_offset for file in files)
     num_records = max(1, round((text_bytes - num_header) / sniffed.mean_record_bytes))
@@ -155,10 +152,3 @@ def _estimate(
         shard_bytes=num_records * per_record,
         num_shards={spec.split: spec.num_shards for spec in specs},
     )
-
-
-def _text_size(file: SourceFile) -> int:
-    """Return how many bytes of text a file holds, as far as that can be told beforehand."""
-    if file.num_bytes < 0:
-        return UNKNOWN_BYTES
-    return file.num_bytes * (1 if file.compression == "none" else COMPRESSION_RATIO)

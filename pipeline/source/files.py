@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.plan import Compression, SourceFile
+    from pipeline.source.decompress import Stored
     from pipeline.storage.paths import SourcePath
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -85,6 +86,51 @@ def open_text(
     """
     with streamed(path, block_bytes=block_bytes) as stored:
         yield stored if compression == "none" else Decompressed(stored, str(path), compression)
+
+
+def read_beginning(path: SourcePath, compression: Compression, num_bytes: int) -> tuple[bytes, float]:
+    """Return the first `num_bytes` of the text, fewer only if it ends, and how much larger it is than stored.
+
+    The latter is measured on these bytes; of bzip2, whose blocks are large, it may be half of what is true.
+
+    Raises:
+        CompressionError: compressed data are damaged or cut.
+    """
+    with streamed(path, block_bytes=num_bytes) as stored:
+        if compression == "none":
+            return read_exactly(stored, num_bytes), 1.0
+        slowly = _InSmallBlocks(stored)
+        text = read_exactly(Decompressed(slowly, str(path), compression), num_bytes)
+        return text, len(text) / max(slowly.tell(), 1)
+
+
+class _InSmallBlocks:
+    """A file that gives few bytes at a time, so that its position tells how many were needed."""
+
+    BLOCK_BYTES = 1 << 10
+    closed = False
+
+    def __init__(self, stored: Stored) -> None:
+        self._stored = stored
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to 1 KiB."""
+        return self._stored.read(self.BLOCK_BYTES if size < 0 else min(size, self.BLOCK_BYTES))
+
+    def tell(self) -> int:
+        """Return the number of bytes read."""
+        return self._stored.tell()
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return False."""
+        return False
+
+    def close(self) -> None:
+        """Leave that to whoever opened the file."""
 
 
 def read_exactly(text: Text, num_bytes: int) -> bytes:

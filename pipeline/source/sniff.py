@@ -27,8 +27,7 @@ from pipeline.source.columns import is_number
 from pipeline.source.files import (
     BYTE_ORDER_MARK,
     count_line_ends,
-    open_text,
-    read_exactly,
+    read_beginning,
     recognise,
 )
 from pipeline.source.foreign import check_text
@@ -44,6 +43,7 @@ from pipeline.plan import Dialect, SourceFile
 
 SNIFF_BYTES = 1 << 20
 FURTHER_BYTES = 64 << 10
+UNKNOWN_BYTES = 1 << 30  # of standard input, and of servers that do not tell; for estimates only
 SHOWN_NAMES = 8
 SHOWN_CHARACTERS = 60
 OTHER_DELIMITERS = (";", "\t", "|", " ", ",")
@@ -73,8 +73,7 @@ def sniff(path: SourcePath, *, delimiter: str | None, has_header: bool, min_colu
     """
     compression = recognise(path)
     num_bytes, modified = state_of(path)
-    with open_text(path, compression, block_bytes=SNIFF_BYTES) as text:
-        head = read_exactly(text, SNIFF_BYTES)
+    head, expansion = read_beginning(path, compression, SNIFF_BYTES)
     ends_here = len(head) < SNIFF_BYTES
     try:
         mark = len(BYTE_ORDER_MARK) if head.startswith(BYTE_ORDER_MARK) else 0
@@ -100,6 +99,7 @@ def sniff(path: SourcePath, *, delimiter: str | None, has_header: bool, min_colu
         text_offset=offset,
         num_blank=count_line_ends(head, mark, begin),
         header_lines=count_line_ends(head, 0, offset),
+        expansion=expansion,
     )
     num_before = count_line_ends(head, 0, offset)
     return Sniffed(
@@ -125,10 +125,9 @@ def sniff_further(path: SourcePath, first: Sniffed) -> SourceFile:
     compression = recognise(path)
     num_bytes, modified = state_of(path)
     try:
-        with open_text(path, compression, block_bytes=FURTHER_BYTES) as text:
-            head = read_exactly(text, FURTHER_BYTES)
-            if len(head) == FURTHER_BYTES:  # a header of thousands of columns
-                head += read_exactly(text, SNIFF_BYTES - FURTHER_BYTES) if b"\n" not in head else b""
+        head, expansion = read_beginning(path, compression, FURTHER_BYTES)
+        if len(head) == FURTHER_BYTES and b"\n" not in head:  # a header of thousands of columns
+            head, expansion = read_beginning(path, compression, SNIFF_BYTES)
         mark = len(BYTE_ORDER_MARK) if head.startswith(BYTE_ORDER_MARK) else 0
         check_text(head[mark:])
         begin = _skip_blank_lines(head, mark, first.dialect.delimiter)
@@ -151,7 +150,13 @@ def sniff_further(path: SourcePath, first: Sniffed) -> SourceFile:
         header=header if differs else (),
         order=names if differs else (),
         in_ranges=compression == "none" and has_ranges(path, num_bytes),
+        expansion=expansion,
     )
+
+
+def expected_text_bytes(file: SourceFile) -> int:
+    """Return how many bytes of text a file will hold, as far as that can be told by its beginning."""
+    return UNKNOWN_BYTES if file.num_bytes < 0 else round(file.num_bytes * file.expansion)
 
 
 def _check_same_columns(names: tuple[str, ...], first: Sniffed) -> None:

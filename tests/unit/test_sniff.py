@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +18,8 @@ from pipeline.errors import (
     LineTooLongError,
     QuoteError,
 )
-from pipeline.source.sniff import SNIFF_BYTES, sniff
+from pipeline.source.sniff import SNIFF_BYTES, expected_text_bytes, sniff
+from support.texts import numbered_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,3 +177,15 @@ def test_the_contents_of_compressed_files_are_looked_at_too(tmp_path: Path) -> N
         path.write_bytes(gzip.compress(data))
         with pytest.raises(EncodingError, match=name):
             sniff(path, delimiter=None, has_header=True)
+
+
+@pytest.mark.parametrize(
+    ("pack", "accuracy"), [(bytes, 0.0), (gzip.compress, 0.02), (lzma.compress, 0.02), (bz2.compress, 0.5)]
+)
+def test_the_size_of_compressed_text_is_guessed_from_its_beginning(
+    sniffed: Callable[..., Sniffed], pack: Callable[[bytes], bytes], accuracy: float
+) -> None:
+    """What a file will come to is known within a fiftieth; of bzip2, with its large blocks, within a half."""
+    text = numbered_text(20_000, num_features=4).encode()
+    expected = expected_text_bytes(sniffed(pack(text)).file)
+    assert expected == pytest.approx(len(text), rel=accuracy)
