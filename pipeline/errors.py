@@ -320,13 +320,13 @@ class ChecksumError(MachineError, ValueError):
 
 
 class StoreError(MachineError, OSError):
-    """An object store, or another that is reached by URL, failed or could not be reached."""
+    """An object store, or another reached by URL, failed."""
 
     code = "E507"
 
 
 class WorkersLostError(MachineError, RuntimeError):
-    """The processes of a cluster died at the same task again and again, or there are none."""
+    """The processes of a cluster died, or were never there."""
 
     code = "E508"
 
