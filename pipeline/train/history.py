@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline import backend
+from pipeline.errors import DiskError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,13 +59,25 @@ class EventLog:
         self._writers: dict[str, SummaryWriter] = {}
 
     def add(self, record: EpochRecord) -> None:
-        """Append an epoch."""
+        """Append an epoch.
+
+        Raises:
+            DiskError: the disk is full or fails.
+        """
         train = {"loss": record.loss, self._metric: record.metric, "learning_rate": record.learning_rate}
         self._write("train", record.epoch, train | {"records_per_second": record.records_per_second})
         if record.val_loss is not None and record.val_metric is not None:
             self._write("val", record.epoch, {"loss": record.val_loss, self._metric: record.val_metric})
 
     def _write(self, split: str, epoch: int, figures: dict[str, float]) -> None:
+        try:
+            self._append(split, epoch, figures)
+        except self._tf.errors.OpError as error:  # no OSError: the files are TensorFlow's own
+            said = str(error.message).partition("\n")[0].rpartition("; ")[2]
+            hint = "free some space, then run the same command again"
+            raise DiskError(f"the log for TensorBoard: {said}", path=str(self._folder), hint=hint) from None
+
+    def _append(self, split: str, epoch: int, figures: dict[str, float]) -> None:
         if split not in self._writers:
             self._writers[split] = self._tf.summary.create_file_writer(str(self._folder / split))
         writer = self._writers[split]

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from pipeline.errors import DiskError
 from pipeline.models.saved import open_model
+from pipeline.train.history import EpochRecord, EventLog
 from support.datasets import convert_text, make_options
 
 if TYPE_CHECKING:
@@ -122,3 +124,22 @@ def test_float16_itself_is_no_divergence(shards: Path, tmp_path: Path, train: Ca
     rows = np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])
     difference = float(np.subtract(*np.asarray(saved.keras_model(rows))[:, 0]))
     assert 4 < difference < 8  # 3a: the label differs by 6
+
+
+def test_a_log_of_training_on_a_full_disk(tmp_path: Path) -> None:
+    """TensorFlow writes that log and has errors of its own for it: they are told as those of the disk."""
+    (tmp_path / "train").write_text("in the way of a folder")
+    record = EpochRecord(
+        epoch=1,
+        loss=1.0,
+        metric=1.0,
+        val_loss=None,
+        val_metric=None,
+        learning_rate=0.1,
+        seconds=1.0,
+        records_per_second=1.0,
+    )
+    with pytest.raises(DiskError, match="the log for TensorBoard: ") as caught:
+        EventLog(tmp_path, "accuracy").add(record)
+    assert caught.value.path == str(tmp_path)
+    assert caught.value.hint
