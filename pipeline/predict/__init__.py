@@ -31,7 +31,6 @@ from pipeline.source.ranges import CutInsideQuotesError, all_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from io import BufferedRandom
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -95,13 +94,12 @@ def predict(
         table_format=table_format,
         progress=progress,
     )
-    with backend.known_warnings_ignored(), written_anew(output, overwrite=options.overwrite) as file:
+    with backend.known_warnings_ignored():
         try:
-            accounts = _write(work, file, streamed=False)
+            accounts = _write(work, streamed=False, overwrite=options.overwrite)
         except CutInsideQuotesError:
             progress.finish()
-            file.truncate(0)
-            accounts = _write(work, file, streamed=True)
+            accounts = _write(work, streamed=True, overwrite=options.overwrite)
     return PredictSummary(
         output=output,
         table_format=table_format,
@@ -127,18 +125,22 @@ class _Work:
     progress: Progress
 
 
-def _write(work: _Work, file: BufferedRandom, *, streamed: bool) -> Accounts:
-    """Write the whole table to `file`, which is empty."""
+def _write(work: _Work, *, streamed: bool, overwrite: bool) -> Accounts:
+    """Write the whole table and publish it."""
     reading = work.plan.reading
     accounts = Accounts(reading)
     is_known = all(file.compression == "none" and file.num_bytes >= 0 for file in reading.files)
     total = reading.estimates.text_bytes if is_known else None
     work.progress.start("predicting", total=total, unit="bytes")
-    with RejectsFile(work.output) as rejects, TableWriter(file, work.plan, work.table_format) as table:
+    with (
+        written_anew(work.output, overwrite=overwrite) as file,
+        RejectsFile(work.output) as rejects,
+        TableWriter(file, work.plan, work.table_format) as table,
+    ):
         for block in _blocks(work, accounts, streamed=streamed):
             rejects.add(accounts.add(block), file_name=reading.files[block.file_index].path.name)
             table.add(block, _scores(block.features, work))
-            work.progress.advance(block.num_text_bytes)
+            work.progress.advance(block.num_text_bytes, records=block.num_records)
         for source in reading.files:
             check_unchanged(source)
         accounts.finish()

@@ -1,4 +1,4 @@
-"""Owns the division of `--memory` in a prediction: how many byte ranges may be in work at a time.
+"""Owns the division of `--memory` in a prediction: how much is read at a time, and by how many threads.
 
     --memory  =  base  +  model  +  writing  +  (threads + 2) * range
 
@@ -8,12 +8,14 @@
     range     its text, CELL_BYTES for each of its cells, TEXT_COPIES of the texts to be kept; one for each
               thread, one that is waiting, and one that the model works on
 
-The factors are measured, and held by tests/memory.
+How much is read at a time depends on the source alone: batches end where ranges do, and the last bits of a
+prediction may depend on the batch. The factors are measured, and held by tests/memory.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from pipeline.errors import MemoryBudgetError
 
@@ -21,32 +23,48 @@ BASE_BYTES = 790 << 20  # two thirds of it are pages of TensorFlow's libraries
 ACTIVATION_BYTES = 8 << 10  # two layers of 1,000 units; a wider network wants a smaller batch
 PARAMETER_BYTES = 16  # float32, as read from the file, as a variable, and packed for the matrix products
 WRITING_BYTES = 48 << 20  # three row groups of 16 MiB
+RANGE_BYTES = 20 << 20  # what a range may take: 8 MiB of the text of HEPMASS do
 # float64 from Polars (8), as rows (8), compared and reordered (8); a text that is not wanted takes 16.
 CELL_BYTES = 36  # as in a conversion
 TEXT_COPIES = 9  # likewise
 SLACK = 0.80  # of what is allocated anew for each range, the allocators keep some
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordSize:
+    """How large a record is on average: its text, its cells, and what of the text is to be kept as text."""
+
+    text_bytes: float
+    num_cells: int
+    kept_text_bytes: float
+
+    @property
+    def work_bytes(self) -> float:
+        """What a record takes while its range is read."""
+        return self.text_bytes + CELL_BYTES * self.num_cells + TEXT_COPIES * self.kept_text_bytes
+
+
+def fitting_range(record: RecordSize, *, at_most: int) -> int:
+    """Return how many bytes of text may be read at a time."""
+    return max(1, min(at_most, int(RANGE_BYTES / record.work_bytes * record.text_bytes)))
+
+
 def affordable_threads(
     memory_bytes: int,
+    record: RecordSize,
     *,
     num_workers: int,
     num_parameters: int,
     batch_size: int,
     range_bytes: int,
-    num_cells_per_range: int,
-    text_bytes_per_range: int,
 ) -> int:
     """Return how many threads may read, at most `num_workers`.
-
-    `num_cells_per_range` is the expected number of values (records times columns) in a byte range,
-    `text_bytes_per_range` what of its text is in columns of text that are kept.
 
     Raises:
         MemoryBudgetError: not even one can be had; it names the memory that would do.
     """
     fixed = BASE_BYTES + WRITING_BYTES + ACTIVATION_BYTES * batch_size + PARAMETER_BYTES * num_parameters
-    per_range = (range_bytes + CELL_BYTES * num_cells_per_range + TEXT_COPIES * text_bytes_per_range) / SLACK
+    per_range = range_bytes / record.text_bytes * record.work_bytes / SLACK
     threads = int((memory_bytes - fixed) / per_range) - 2
     if threads < 1:
         needed = math.ceil((fixed + 3 * per_range) / (1 << 20))

@@ -43,13 +43,15 @@ KEPT_TYPES = {"number": pa.float64(), "integer": pa.int64(), "text": pa.string()
 class TableWriter:
     """Writes predictions to an open file, a row for each record, in the order in which they are added.
 
-    A context manager: the table is whole when the block ends without an error; the file stays open.
+    A context manager: the table is whole when the block ends without an error. After one the file must be
+    closed and not written to again: Arrow's own writer adds a footer whenever it is taken apart.
     """
 
     def __init__(self, file: BinaryIO, plan: PredictPlan, table_format: TableFormat) -> None:
         self._described = plan.described
         self._schema = table_schema(plan.described, plan.kept)
         self._held: list[pa.Table] = []
+        self._num_records = self._num_bytes = 0
         if table_format == "parquet":
             texts = [field.name for field in self._schema if pa.types.is_string(field.type)]
             self._writer = pq.ParquetWriter(
@@ -62,20 +64,25 @@ class TableWriter:
 
     def add(self, block: Block, score: NDArray[np.float32]) -> None:
         """Append the records of `block`, with what the model says of them, (num_kept, num_outputs)."""
+        if not block.num_kept:
+            return
         values = [*block.kept, *prediction_values(self._described, score)]
         arrays = [
             _array(of_column, field.type) for of_column, field in zip(values, self._schema, strict=True)
         ]
-        self._held.append(pa.Table.from_arrays(arrays, schema=self._schema))
-        num_bytes = sum(table.nbytes for table in self._held)
-        if sum(table.num_rows for table in self._held) >= GROUP_RECORDS or num_bytes >= GROUP_BYTES:
+        table = pa.Table.from_arrays(arrays, schema=self._schema)
+        self._held.append(table)
+        self._num_records += table.num_rows
+        self._num_bytes += table.nbytes
+        if self._num_records >= GROUP_RECORDS or self._num_bytes >= GROUP_BYTES:
             self._write()
 
     def _write(self) -> None:
         if self._held:
             table = pa.concat_tables(self._held)
             self._held.clear()
-            self._writer.write_table(table, table.num_rows or 1)
+            self._num_records = self._num_bytes = 0
+            self._writer.write_table(table, table.num_rows)
 
     def __enter__(self) -> Self:
         return self

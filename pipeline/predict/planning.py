@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ColumnNotFoundError, FieldCountError, OptionError, PipelineError, nearest
@@ -126,28 +126,33 @@ def _reading(
     """Return the plan of a conversion that reads the source in the same way."""
     asked = options.reading()
     text_bytes = sum(file.num_bytes if file.num_bytes >= 0 else UNKNOWN_BYTES for file in files)
-    range_bytes = min(asked.identity.range_bytes, text_bytes * COMPRESSION_RATIO)
-    records_per_range = range_bytes / sniffed.mean_record_bytes
+    record = memory.RecordSize(
+        text_bytes=sniffed.mean_record_bytes,
+        num_cells=len(schema.columns),
+        kept_text_bytes=_kept_text_bytes(sniffed, schema),
+    )
+    range_bytes = memory.fitting_range(record, at_most=options.range_bytes)
     num_workers = asked.num_workers or len(os.sched_getaffinity(0))
+    # Of a small source, less than a range is there to be read.
+    read_bytes = min(range_bytes, text_bytes * COMPRESSION_RATIO)
     num_threads = memory.affordable_threads(
         options.memory_bytes,
+        record,
         num_workers=num_workers,
         num_parameters=described.parameters,
-        batch_size=min(options.batch_size, round(records_per_range)),
-        range_bytes=range_bytes,
-        num_cells_per_range=round(records_per_range * len(schema.columns)),
-        text_bytes_per_range=round(records_per_range * _text_bytes_per_record(sniffed, schema)),
+        batch_size=min(options.batch_size, round(read_bytes / record.text_bytes)),
+        range_bytes=read_bytes,
     )
     return ConvertPlan(
         files=tuple(files),
         header=sniffed.header,
         dialect=sniffed.dialect,
         schema=schema,
-        options=asked,
+        options=replace(asked, identity=replace(asked.identity, range_bytes=range_bytes)),
         estimates=Estimates(
             text_bytes=text_bytes,
             num_records=max(1, round(text_bytes / sniffed.mean_record_bytes)),
-            num_ranges=-(-text_bytes // asked.identity.range_bytes),
+            num_ranges=-(-text_bytes // range_bytes),
             shard_bytes=0,
             num_shards={},
         ),
@@ -155,7 +160,7 @@ def _reading(
     )
 
 
-def _text_bytes_per_record(sniffed: Sniffed, schema: Schema) -> float:
+def _kept_text_bytes(sniffed: Sniffed, schema: Schema) -> float:
     """Return how many bytes of a record are in columns of text that are kept, by the first records."""
     places = [sniffed.names.index(column.name) for column in schema.texts]
     rows = [row for row in sniffed.rows if len(row) == len(sniffed.names)]
