@@ -47,13 +47,17 @@ def held(names: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Held]
 
 
 def _held(column: Sequence[str]) -> Held:
-    if not cells.INTEGER.fullmatch(column[0].strip()) and _all_plain_numbers(column):
+    if not cells.INTEGER.fullmatch(column[0].strip(cells.BLANKS)) and _all_plain_numbers(column):
         return Held(reading="number", whole=False)
-    present = [cell for cell in map(str.strip, column) if not cells.is_missing(cell)]
+    present = [cell for cell in map(_stripped, column) if not cells.is_missing(cell)]
     if all(cells.INTEGER.fullmatch(cell) for cell in present) and present:
         return Held(reading="integer" if len(present) == len(column) else "number", whole=True)
     num_numbers = sum(map(is_number, present))
     return Held(reading="number" if 2 * num_numbers >= len(present) else "text", whole=False)
+
+
+def _stripped(cell: str) -> str:
+    return cell.strip(cells.BLANKS)
 
 
 def _all_plain_numbers(column: Sequence[str]) -> bool:
@@ -79,7 +83,7 @@ def label_kind(labels: Iterable[str], reading: Reading) -> LabelKind:
     """Return whether a label's first cells are classes (text, or few whole numbers) or a quantity."""
     if reading == "text":
         return "classes"
-    distinct = set(map(str.strip, labels))
+    distinct = set(map(_stripped, labels))
     values = {float(cell) for cell in distinct if cells.NUMBER.fullmatch(cell)}
     whole = all(value.is_integer() for value in values)
     return "classes" if whole and len(values) <= MAX_AUTO_CLASSES else "number"

@@ -16,6 +16,7 @@ from pipeline.errors import InputError, QuoteError
 from pipeline.source import careful, cells
 from pipeline.source.files import BYTE_ORDER_MARK
 from pipeline.source.parsed import ParsedRange
+from pipeline.source.quotes import are_plain
 from pipeline.source.ranges import CutInsideQuotesError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def try_parse(text: bytes, plan: ConvertPlan) -> ParsedRange | None:
     if text.startswith(BYTE_ORDER_MARK) or text.endswith(b"\r"):
         return None  # Polars would drop the mark in silence, in the middle of a file; and join CR with our LF
     has_quotes = b'"' in text
-    if _has_odd_bytes(text, plan.schema, has_quotes=has_quotes):
+    if _has_odd_bytes(text, plan.schema, plan.dialect.delimiter, has_quotes=has_quotes):
         return None
     ends_open = not text.endswith(b"\n")
     try:
@@ -80,30 +81,24 @@ def try_parse(text: bytes, plan: ConvertPlan) -> ParsedRange | None:
         return None
     # Polars makes a row of every line end outside quotes, of nulls where the line is blank: without quotes
     # its height is the number of lines, and counting them in the text is only needed where there are quotes.
-    if has_quotes and (frame.height != text.count(b"\n") + ends_open or _holds_quotes(frame)):
+    if has_quotes and frame.height != text.count(b"\n") + ends_open:
         return None
     if _may_be_short(frame, text, plan.dialect.delimiter, has_quotes=has_quotes):
         return None
     return _checked(frame, plan.schema, num_lines=frame.height - ends_open)
 
 
-def _has_odd_bytes(text: bytes, schema: Schema, *, has_quotes: bool) -> bool:
-    """Whether text columns may hold a NUL byte, and any a carriage return that ends a row for `csv` alone."""
-    if b"\r" in text and text.count(b"\r") != text.count(b"\r\n"):
-        return True  # Polars reads "0\r" as a number
-    if not schema.texts and all(column.role != "drop" for column in schema.columns):
-        return False  # no number is read from a NUL byte
-    return (has_quotes and text.count(b'"') % 2 == 1) or b"\0" in text
+def _has_odd_bytes(text: bytes, schema: Schema, delimiter: str, *, has_quotes: bool) -> bool:
+    r"""Whether the text may hold what Polars takes for something else than `csv` does.
 
-
-def _holds_quotes(frame: pl.DataFrame) -> bool:
-    """Whether a cell holds a quote, in a dropped column too: it was doubled, or stood where none may.
-
-    `csv` decides. Where no cell does, quotes open and close fields in turn and nothing else: an even number
-    of them proves that the text ends outside of quotes.
+    Everywhere a carriage return that ends a row for `csv` alone: Polars reads "0\r" as a number. In columns
+    of text, dropped ones too, NUL bytes, and quotes within a cell: it reads `"x"y"z"` as xyz.
     """
-    texts = (series for series in frame if series.dtype == pl.String())
-    return any(series.str.contains('"', literal=True).any() for series in texts)
+    if b"\r" in text and text.count(b"\r") != text.count(b"\r\n"):
+        return True
+    if not schema.texts and all(column.role != "drop" for column in schema.columns):
+        return False
+    return b"\0" in text or (has_quotes and not are_plain(text, delimiter))
 
 
 def _may_be_short(frame: pl.DataFrame, text: bytes, delimiter: str, *, has_quotes: bool) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-QUOTE = ord('"')
+QUOTE, LF, CR = b'"\n\r'
 
 
 def find_cut(text: bytes, at: int, delimiter: str) -> int | None:
@@ -76,6 +76,26 @@ def unclosed(text: bytes, delimiter: str) -> int | None:
     return last.start() if num_last % 2 == 0 else None
 
 
+def are_plain(text: bytes, delimiter: str) -> bool:
+    r"""Return whether every quote stands at the beginning or at the end of a quoted field, and nowhere else.
+
+    Then quotes open and close in turn, none is doubled, and the text ends outside of quotes.
+
+    >>> are_plain(b'1,"x,y"\n"2",z\n', ","), are_plain(b'1,"x""y"\n', ",")
+    (True, False)
+    """
+    characters = np.frombuffer(text, np.uint8)
+    quotes = np.flatnonzero(characters == QUOTE)
+    if len(quotes) % 2:
+        return False
+    opening, closing = quotes[::2], quotes[1::2]
+    before = characters[opening[opening > 0] - 1]
+    behind = characters[closing[closing + 1 < len(text)] + 1]
+    ends_field = (behind == ord(delimiter)) | (behind == LF) | (behind == CR)
+    begins_field = (before == ord(delimiter)) | (before == LF) | (before == CR)
+    return bool(begins_field.all() and ends_field.all())
+
+
 def _quoted_fields(text: bytes, delimiter: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return where the quoted fields of `text` begin and end, half-open; one not closed ends with the text.
 
@@ -86,7 +106,7 @@ def _quoted_fields(text: bytes, delimiter: str) -> tuple[NDArray[np.intp], NDArr
     quotes = np.flatnonzero(characters == QUOTE)
     opening, closing = quotes[::2], quotes[1::2]
     before = characters[opening - 1]  # of a quote at 0 it is the last character: excused below
-    at_field = (before == ord(delimiter)) | (before == ord("\n")) | (before == ord("\r")) | (opening == 0)
+    at_field = (before == ord(delimiter)) | (before == LF) | (before == CR) | (opening == 0)
     at_field[1:] |= opening[1:] == closing[: len(opening) - 1] + 1
     if not at_field.all():
         fields = [found.span() for found in _quoted_field(delimiter).finditer(text)]

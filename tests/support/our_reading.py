@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy as np
 from pipeline.engine.local import map_tasks
 from pipeline.errors import InputError
 from pipeline.source.fast import parse_task
-from pipeline.source.files import count_lines
 from pipeline.source.ranges import CutInsideQuotesError, ranges_of
 from support.datasets import make_options
 from support.hard_texts import names_of
@@ -73,8 +73,8 @@ def _read(plan: ConvertPlan, grid: Grid, *, streamed: bool) -> Reading:
     found = Reading(num_blank=file.num_blank)
     groups = (schema.numbers, schema.integers, schema.texts)
     values: dict[str, list[Any]] = {column.name: [] for group in groups for column in group}
-    num_lines = count_lines(file.path, file.compression, file.text_offset)
-    text = file.path.read_bytes()
+    num_lines = file.header_lines
+    text = Path(str(file.path)).read_bytes()
     tasks = ranges_of(file, 0, grid.range_bytes, delimiter=plan.dialect.delimiter, streamed=streamed)
 
     def parse(task: RangeTask) -> tuple[RangeText, ParsedRange]:
@@ -87,16 +87,16 @@ def _read(plan: ConvertPlan, grid: Grid, *, streamed: bool) -> Reading:
         for cut, parsed in results:
             for group, part in zip(groups, (parsed.numbers, parsed.integers, parsed.texts), strict=True):
                 for column, cells in zip(group, part, strict=True):
-                    values[column.name] += cells.to_pylist() if group is schema.texts else cells.tolist()
+                    values[column.name] += cells.tolist()
             for reject in parsed.rejects:
                 found.rejects.append((reject.line + num_lines, reject.code))
                 begin = cut.begin + reject.byte_offset
-                assert begin == 0 or text[begin - 1 : begin] in {b"\n", b"\r"}
+                assert file.compression != "none" or text[begin - 1 : begin] in {b"\n", b"\r"}
             found.num_blank += parsed.num_blank
             num_lines += parsed.num_lines
     except InputError as error:
         return Reading(fault=(error.line and error.line + num_lines, error.code))
-    found.columns = {name: _bits(column) for name, column in values.items()}
+    found.columns = {name: bits(column) for name, column in values.items()}
     return found
 
 
@@ -105,11 +105,11 @@ def as_columns(plain: PlainReading, kinds: Sequence[Kind]) -> Reading:
     if plain.fault:
         return Reading(fault=plain.fault)
     names = [name for name, kind in zip(names_of(kinds), kinds, strict=True) if kind != "dropped"]
-    columns = {name: _bits([values[at] for _, values in plain.records]) for at, name in enumerate(names)}
+    columns = {name: bits([values[at] for _, values in plain.records]) for at, name in enumerate(names)}
     return Reading(columns=columns, rejects=plain.rejects, num_blank=plain.num_blank)
 
 
-def _bits(values: list[Any]) -> Any:
+def bits(values: list[Any]) -> Any:
     """Return something that compares equal only for the same values, floats to the last bit."""
     if values and isinstance(values[0], float):
         return np.array(values, np.float64).tobytes()

@@ -43,15 +43,20 @@ class _FaultError(Exception):
 
 
 def read_plainly(
-    data: bytes, kinds: Sequence[Kind], *, delimiter: str = ",", excused: Excused | None = None
+    data: bytes,
+    kinds: Sequence[Kind],
+    *,
+    delimiter: str = ",",
+    has_header: bool = True,
+    excused: Excused | None = None,
 ) -> PlainReading:
-    """Return what `data` holds, its columns being of these kinds; the first row is the header."""
+    """Return what `data` holds, its columns being of these kinds; the first row may be the header."""
     excused = excused or Excused()
     data = data.removeprefix(b"\xef\xbb\xbf")
     readable, unreadable_line = _readable(data)
     found = PlainReading()
     rows = csv.reader(io.StringIO(readable, newline=""), delimiter=delimiter, strict=True)
-    header: list[str] | None = None
+    header: list[str] | None = None if has_header else []
     line = 1
     try:
         for row in rows:

@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
 import lzma
-from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import pytest
 
 from pipeline.errors import CompressionError
 from pipeline.source import decompress
 from pipeline.source.decompress import Decompressed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from support.packing import PACKERS
 
 TEXT = b"label,a,b\n" + b"".join(b"%d,%d.5,%d\n" % (i % 2, i, i * i) for i in range(20_000))
-
-
-def zstd(data: bytes) -> bytes:
-    """Compress with zstd, as one frame."""
-    sink = pa.BufferOutputStream()
-    with pa.CompressedOutputStream(sink, "zstd") as stream:
-        stream.write(data)
-    return bytes(sink.getvalue().to_pybytes())
-
-
-PACKERS: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": gzip.compress,
-    "zstd": zstd,
-    "bzip2": bz2.compress,
-    "xz": lzma.compress,
-}
 
 
 def unpacked(data: bytes, compression: str, size: int = 65_536) -> bytes:

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import pytest
 
 from pipeline.convert import convert
 from pipeline.errors import CompressionError
 from pipeline.source.files import open_text, read_exactly, recognise
 from support.datasets import Dataset, make_options
+from support.packing import PACKERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 IDENTITY = {"source", "digest"}  # of the file as it is stored, and of the manifest that says so
 TEXT = b"label,a,b\n" + b"".join(b"%d,%d.5,%d\n" % (i % 2, i, i * i) for i in range(5000))
-
-
-def zstd(data: bytes) -> bytes:
-    """Compress with zstd, as one frame."""
-    sink = pa.BufferOutputStream()
-    with pa.CompressedOutputStream(sink, "zstd") as stream:
-        stream.write(data)
-    return bytes(sink.getvalue().to_pybytes())
-
-
-PACKERS: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": gzip.compress,
-    "zstd": zstd,
-    "bzip2": bz2.compress,
-    "xz": lzma.compress,
-}
 
 
 @pytest.mark.parametrize("name", PACKERS)
