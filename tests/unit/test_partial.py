@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.errors import AccessError, BusyError, DiskError, TargetExistsError
-from pipeline.partial import partial_path, written_aside
+from pipeline.partial import partial_path, written_anew, written_aside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,3 +116,53 @@ def test_permission_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("pathlib.Path.open", refuse)
     with pytest.raises(AccessError, match="there: permission denied"):
         write(tmp_path / "b.csv", b"ab")
+
+
+def test_written_anew_begins_empty_and_may_replace(tmp_path: Path) -> None:
+    """What a killed process left is written over; a file that is there is replaced only when told."""
+    dest = tmp_path / "b.csv"
+    partial_path(dest).write_bytes(b"left")
+    with written_anew(dest, overwrite=False) as file:
+        file.write(b"new")
+    assert (dest.read_bytes(), names(tmp_path)) == (b"new", ["b.csv"])
+    with pytest.raises(TargetExistsError, match="exists already"), written_anew(dest, overwrite=False):
+        pass
+    with written_anew(dest, overwrite=True) as file:
+        file.write(b"newer")
+    assert (dest.read_bytes(), names(tmp_path)) == (b"newer", ["b.csv"])
+
+
+def test_written_anew_leaves_nothing_after_an_error(tmp_path: Path) -> None:
+    """The file that was there stays as it was."""
+    dest = tmp_path / "b.csv"
+    dest.write_bytes(b"old")
+
+    def fail() -> None:
+        with written_anew(dest, overwrite=True) as file:
+            file.write(b"half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert (dest.read_bytes(), names(tmp_path)) == (b"old", ["b.csv"])
+
+
+def test_written_anew_is_for_one_process(tmp_path: Path) -> None:
+    """A second writer of the same file is told so, and the first one is not disturbed."""
+    dest = tmp_path / "b.csv"
+    with written_anew(dest, overwrite=False) as file:
+        file.write(b"mine")
+        with pytest.raises(BusyError, match="busy"), written_anew(dest, overwrite=True):
+            pass
+    assert dest.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_is_no_file_is_never_replaced(tmp_path: Path, *, overwrite: bool) -> None:
+    """A folder, and a link."""
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "folder").mkdir()
+    for name in ("link", "folder"):
+        with pytest.raises(TargetExistsError), written_anew(tmp_path / name, overwrite=overwrite):
+            pass
+    assert names(tmp_path) == ["folder", "link"]
