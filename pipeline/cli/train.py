@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.train import TrainOptions, TrainSummary
 
 # The names are repeated here because importing the module that owns them would load NumPy for `--help`;
-# tests/unit/test_cli.py holds the two together.
+# tests/unit/test_train_command.py holds the two together.
 MODELS = ["dense", "resnet"]
 ACTIVATIONS = ["relu", "elu", "selu", "gelu", "silu", "mish", "leaky_relu", "tanh", "sigmoid", "softplus"]
 OPTIMIZERS = ["adam", "adamw", "adamax", "nadam", "lion", "rmsprop", "sgd", "adagrad", "adadelta"]
