@@ -168,13 +168,17 @@ class ConvertOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimates:
-    """What the plan expects, from sizes and the first range; nothing that changes bytes depends on it."""
+    """What the plan expects, from sizes and the first range; nothing that changes bytes depends on it.
+
+    `run_bytes` is the size of all runs where float32 holds every number.
+    """
 
     text_bytes: int
     num_records: int
     num_ranges: int
     shard_bytes: int
     num_shards: dict[str, int]
+    run_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from pipeline.convert.journal_entries import FinishedRun, run_from_json, run_to_
 from pipeline.errors import OptionsChangedError, SourceChangedError
 from pipeline.progress import SILENT
 from pipeline.storage.files import Log, write_text
-from pipeline.storage.paths import absolute, size_of
+from pipeline.storage.paths import absolute, is_local, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 PLAN_NAME = "plan.json"
 JOURNAL_NAME = "journal.jsonl"
-JOURNAL_VERSION = 2
+JOURNAL_VERSION = 3
 READ_BYTES = 1 << 20
 RangeId = tuple[int, int]
 
@@ -98,7 +98,7 @@ class Journal:
     def add_run(self, run: SpilledRun, summaries: Sequence[RangeSummary]) -> None:
         """Remember a run file that is safely on disk."""
         self._append({"event": "run"} | run_to_json(run, summaries))
-        self.runs.append(FinishedRun(run=run, summaries=tuple(summaries)))
+        self.runs.append(FinishedRun(run=run, summaries=()))  # there may be millions
 
     def add_shard(self, shard: WrittenShard) -> None:
         """Remember a shard that is safely on disk."""
@@ -124,12 +124,6 @@ class Journal:
     def request_digest(self) -> str:
         """Return the XXH3-128 (hexadecimal) of what the conversion was asked for."""
         return xxhash.xxh3_128_hexdigest(json.dumps(self._request, sort_keys=True).encode())
-
-
-def read_runs(folder: AnyPath) -> list[FinishedRun]:
-    """Return the run files that the journal in the staging folder names, for whoever did not write it."""
-    entries = _intact_entries(Log(folder / JOURNAL_NAME).read())
-    return [run_from_json(entry, folder / "runs") for entry in entries if entry["event"] == "run"]
 
 
 def describe_request(plan: ConvertPlan) -> dict[str, Any]:
@@ -195,7 +189,9 @@ def _whole_runs(found: Sequence[FinishedRun], progress: Progress) -> list[Finish
     progress.start("checking runs", total=sum(finished.run.num_bytes for finished in found), unit="bytes")
     whole: list[FinishedRun] = []
     for finished in found:
-        if not finished.run.is_whole():
+        # What a store has it has whole; a disk may have lost, or changed, what was not read since.
+        run = finished.run
+        if not (run.is_whole() if is_local(run.path) else run.is_there()):
             break
         whole.append(finished)
         progress.advance(finished.run.num_bytes)
@@ -206,6 +202,8 @@ def _whole_runs(found: Sequence[FinishedRun], progress: Progress) -> list[Finish
 def _is_whole(path: AnyPath, entry: ShardEntry) -> bool:
     if size_of(path) != entry.bytes:
         return False
+    if not is_local(path):
+        return True
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while part := file.read(READ_BYTES):

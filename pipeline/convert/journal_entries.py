@@ -14,7 +14,7 @@ from pipeline.convert.writing import WrittenShard
 from pipeline.manifest import ShardEntry
 from pipeline.moments import Moments
 from pipeline.plan import ShardSpec
-from pipeline.runs.spilled import BLOCK, SpilledRun
+from pipeline.runs.spilled import SpilledRun
 from pipeline.source.parsed import Reject
 
 if TYPE_CHECKING:
@@ -38,15 +38,22 @@ def run_to_json(run: SpilledRun, summaries: Sequence[RangeSummary]) -> dict[str,
     return {
         "file": run.path.name,
         "shape": run.shape,
-        "blocks": base64.b64encode(run.blocks.tobytes()).decode("ascii"),
+        "bytes": run.num_bytes,
+        "cells": run.num_cells,
+        "table_checksum": run.table_checksum,
         "ranges": [_summary_to_json(summary) for summary in summaries],
     }
 
 
 def run_from_json(entry: dict[str, Any], folder: AnyPath) -> FinishedRun:
     """Return what `run_to_json` wrote; the run file lies in `folder`."""
-    blocks = np.frombuffer(base64.b64decode(entry["blocks"]), BLOCK)
-    run = SpilledRun(path=folder / entry["file"], shape=tuple(entry["shape"]), blocks=blocks)
+    run = SpilledRun(
+        path=folder / entry["file"],
+        shape=tuple(entry["shape"]),
+        num_bytes=entry["bytes"],
+        num_cells=entry["cells"],
+        table_checksum=entry["table_checksum"],
+    )
     return FinishedRun(run=run, summaries=tuple(_summary_from_json(value) for value in entry["ranges"]))
 
 

@@ -6,8 +6,8 @@
     threads   --workers; one more where that leaves at least half of the rest to the runs
     reading   one byte range as text, plus READING_BYTES_PER_CELL for each of its numbers, and TEXT_COPIES of
               its text columns
-    writing   WRITING_COPIES row groups: gathered, ordered, standardized, encoded; for TFRecord also
-              ENCODER_BYTES, the tables and tiles of the encoder
+    writing   WRITING_COPIES row groups, or cells of the runs where those are larger: gathered, ordered,
+              standardized, encoded; for TFRecord also ENCODER_BYTES, the tables and tiles of the encoder
     runs      all that is left; what does not fit goes to disk
 
 The factors are measured (benchmarks/bench_memory.py) and held by tests/memory.
@@ -34,7 +34,7 @@ WRITING_COPIES = 5
 ENCODER_BYTES = 24 << 20  # a batch of two row groups takes 20 MiB; more only for larger batches
 MIN_RUNS_BYTES = 8 << 20
 SLACK = 0.80  # the allocators keep some of what is freed, more when other processes disturb the threads
-MAX_CELL_BITS = 16
+MAX_CELL_BITS = 14  # a cell takes work in every run; a terabyte of text comes to 10 MiB a cell
 
 
 def divide(  # noqa: PLR0913  # the formula has as many variables
@@ -60,7 +60,10 @@ def divide(  # noqa: PLR0913  # the formula has as many variables
         MemoryBudgetError: not even one worker can be had; it names the memory that would do.
     """
     reading = range_bytes + READING_BYTES_PER_CELL * num_cells_per_range + TEXT_COPIES * text_bytes_per_range
-    writing = WRITING_COPIES * row_group_bytes + (ENCODER_BYTES if encodes_tfrecord else 0)
+    # Cells of about half a row group on average, so that few hold more than one.
+    cell_bits = min(MAX_CELL_BITS, max(0, num_row_groups * 2 - 1).bit_length())
+    gathered = max(row_group_bytes, row_group_bytes * num_row_groups >> cell_bits)
+    writing = WRITING_COPIES * gathered + (ENCODER_BYTES if encodes_tfrecord else 0)
     worker = max(reading, writing)
     base = BASE_BYTES + COLUMN_BYTES * num_columns + (DASK_BYTES if runs_dask else 0)
     usable = int(memory_bytes * SLACK) - base
@@ -74,8 +77,6 @@ def divide(  # noqa: PLR0913  # the formula has as many variables
     num_threads = min(num_workers, affordable)
     if 1 < num_workers == num_threads and usable - (num_workers + 1) * worker >= usable // 2:
         num_threads += 1
-    # Cells of about half a row group on average, so that few hold more than one.
-    cell_bits = min(MAX_CELL_BITS, max(0, num_row_groups * 2 - 1).bit_length())
     return MemoryPlan(
         num_workers=min(num_workers, num_threads),
         num_threads=num_threads,

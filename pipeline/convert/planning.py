@@ -83,6 +83,13 @@ def _memory(sniffed: Sniffed, schema: Schema, options: ConvertOptions, estimates
     )
 
 
+def _run_bytes_per_record(sniffed: Sniffed, schema: Schema) -> float:
+    """Return the size of a record in a run where float32 holds its numbers."""
+    key_bytes = integer_bytes = offset_bytes = 8
+    fixed = key_bytes + 4 * len(schema.numbers) + integer_bytes * len(schema.integers)
+    return fixed + offset_bytes * len(schema.texts) + _text_bytes_per_record(sniffed, schema)
+
+
 def _text_bytes_per_record(sniffed: Sniffed, schema: Schema) -> float:
     """Return how many bytes of a record are in text columns, by the first records."""
     places = [sniffed.names.index(column.name) for column in schema.texts]
@@ -151,4 +158,5 @@ def _estimate(
         num_ranges=sum(-(-size // range_bytes) for size in sizes),
         shard_bytes=num_records * per_record,
         num_shards={spec.split: spec.num_shards for spec in specs},
+        run_bytes=round(num_records * _run_bytes_per_record(sniffed, schema)),
     )

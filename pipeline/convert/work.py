@@ -15,6 +15,7 @@ from pipeline.convert.reading import read_range
 from pipeline.convert.writing import moments_of_ranks, write_shard
 from pipeline.engine.local import map_tasks
 from pipeline.errors import SourceChangedError
+from pipeline.runs.ranks import ReadAhead
 from pipeline.runs.store import RunStore
 from pipeline.source import ranges
 from pipeline.source.ranges import RangeText
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from pipeline.runs.ranks import RankIndex
     from pipeline.source.ranges import RangeTask
     from pipeline.storage.paths import AnyPath
+
+AHEAD_BYTES = (
+    2 << 20
+)  # half a row group: enough that opening files costs nothing, and little beside five of them
 
 
 class Work(Protocol):
@@ -100,7 +105,8 @@ class ThreadWork:
         def write(spec: ShardSpec) -> WrittenShard:
             if shard := self._journal.finished_shard(spec, finish.folder):
                 return shard
-            shard = write_shard(spec, index, finish)
+            ahead = ReadAhead(num_bytes=AHEAD_BYTES, end=spec.end)
+            shard = write_shard(spec, index, finish, ahead=ahead)
             self._journal.add_shard(shard)
             return shard
 

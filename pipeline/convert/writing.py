@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pipeline.moments import Moments
     from pipeline.plan import ShardFormat, ShardSpec
-    from pipeline.runs.ranks import RankIndex
+    from pipeline.runs.ranks import RankIndex, ReadAhead
     from pipeline.runs.run import Run
     from pipeline.schema import Schema
     from pipeline.storage.paths import AnyPath
@@ -81,9 +81,11 @@ def moments_of_ranks(index: RankIndex, begin: int, end: int, batch_records: int)
     return functools.reduce(moments_of.merge, batches, moments_of.empty(index.shape[0]))
 
 
-def moments_of_batches(index: RankIndex, begin: int, end: int, batch_records: int) -> Iterator[Moments]:
+def moments_of_batches(
+    index: RankIndex, begin: int, end: int, batch_records: int, *, ahead: ReadAhead | None = None
+) -> Iterator[Moments]:
     """Yield the moments of every `batch_records` records of the ranks [begin, end), in order."""
-    for pieces in index.batches(begin, end, batch_records):
+    for pieces in index.batches(begin, end, batch_records, ahead=ahead):
         values = np.concatenate([piece.numbers for piece in pieces], axis=1, dtype=np.float64)
         yield moments_of.of_batch(values)
 
@@ -101,7 +103,9 @@ def _format(name: ShardFormat) -> Any:  # noqa: ANN401  # a module
     return importlib.import_module(f"pipeline.formats.{name}")
 
 
-def write_shard(spec: ShardSpec, index: RankIndex, finish: Finish) -> WrittenShard:
+def write_shard(
+    spec: ShardSpec, index: RankIndex, finish: Finish, *, ahead: ReadAhead | None = None
+) -> WrittenShard:
     """Gather, finish, encode and write the records of one shard in every format.
 
     Raises:
@@ -124,7 +128,7 @@ def write_shard(spec: ShardSpec, index: RankIndex, finish: Finish) -> WrittenSha
                 form.ShardWriter(sinks[-1], columns, metadata=metadata, compression=finish.compression)
             )
         scratch = np.empty((len(finish.schema.features), finish.batch_records), np.float32)
-        for pieces in index.batches(spec.begin, spec.end, finish.batch_records):
+        for pieces in index.batches(spec.begin, spec.end, finish.batch_records, ahead=ahead):
             batch = finished(pieces, finish, scratch)
             if finish.classes:
                 labels = batch.others[finish.schema.label.name]

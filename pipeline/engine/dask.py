@@ -8,23 +8,29 @@ task is; `local` is the engine of threads.
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import itertools
+import queue
 import tempfile
-from collections import deque
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.errors import MissingExtraError, WorkersLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from distributed import Client
 
 Task = TypeVar("Task")
+Shared = TypeVar("Shared")
 Result = TypeVar("Result")
 
-PATIENCE_SECONDS = 60  # for a scheduler to answer, and for its first worker
+PATIENCE_SECONDS = 60  # for a scheduler to answer, and with a cluster that has lost all its workers
+LOOK_SECONDS = 1
+MAX_DEATHS = 3  # of workers at the same task
 TASKS_PER_WORKER = 2  # handed out at a time: one at work, one waiting, so that no worker idles between them
 SINGLE_THREAD = {"POLARS_MAX_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
@@ -34,61 +40,119 @@ class DaskEngine:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._abandoned: set[str] = set()
 
     @property
     def num_workers(self) -> int:
         """The number of tasks that the cluster can do at the same time, at least 1."""
         return max(1, int(sum(self._client.nthreads().values())))
 
-    def map_tasks(
-        self, function: Callable[[Any, Task], Result], shared: object, tasks: Iterable[Task]
-    ) -> Iterator[Result]:
-        """Yield `function(shared, task)` for every task, in the order of the tasks.
+    def as_current(self) -> AbstractContextManager[object]:
+        """Return a context in which Dask's own functions find this cluster."""
+        current: AbstractContextManager[object] = self._client.as_current()
+        return current
 
-        All of it must be picklable. `shared` is sent to each worker once. The first error in the order of
-        the tasks is raised; tasks that are not done are cancelled.
+    def map_tasks(
+        self, function: Callable[[Shared, Task], Result], shared: Shared, tasks: Iterable[Task]
+    ) -> Generator[tuple[int, Result], None, None]:
+        """Yield (index, `function(shared, task)`) for every task, each as soon as it is done.
+
+        All of it must be picklable. `shared` is sent to each worker once. An error of a task is raised when
+        it is found; tasks that are not begun are cancelled then.
 
         Raises:
-            WorkersLostError: workers died at the same task three times, or the scheduler is gone.
+            WorkersLostError: workers died at the same task three times, or all are gone, or the scheduler is.
         """
+        remaining = enumerate(tasks)
+        # Not scattered: what is scattered is lost with the worker that holds it.
+        handed_out = self._client.submit(_itself, shared, pure=False)
+        running: dict[str, tuple[int, Any]] = {}
+        done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+        def submit(index: int, task: Task) -> None:
+            future = self._client.submit(function, handed_out, task, pure=False)
+            running[future.key] = index, future
+            future.add_done_callback(done.put)
+
+        try:
+            for index, task in itertools.islice(remaining, TASKS_PER_WORKER * self.num_workers):
+                submit(index, task)
+            while running:
+                future = self._next_done(done)
+                result = self._result(future)
+                yield running.pop(future.key)[0], result
+                for index, task in itertools.islice(remaining, 1):
+                    submit(index, task)
+        finally:
+            self._abandoned |= running.keys()
+            with suppress(Exception):  # of a cluster that is gone
+                self._client.cancel([future for _, future in running.values()], force=True)
+
+    def _next_done(self, done: queue.SimpleQueue[Any]) -> Any:  # noqa: ANN401  # a future
+        """Return the next future that is done; not without patience, if there is nobody to do it."""
+        last_seen = time.monotonic()
+        while True:
+            with suppress(queue.Empty):
+                return done.get(timeout=LOOK_SECONDS)
+            if self._client.status != "running":
+                raise _scheduler_lost()
+            if self._client.nthreads():
+                last_seen = time.monotonic()
+            elif time.monotonic() - last_seen > PATIENCE_SECONDS:
+                raise WorkersLostError(
+                    "all workers are gone", hint="start some, and run it again: it continues"
+                )
+
+    def _result(self, future: Any) -> Any:  # noqa: ANN401  # of any task
         from distributed import KilledWorker  # noqa: PLC0415
         from distributed.client import FutureCancelledError  # noqa: PLC0415
 
-        remaining = iter(tasks)
-        handed_out = self._client.scatter(shared, hash=False, broadcast=False)
-        running: deque[Any] = deque()
-
-        def submit(task: Task) -> None:
-            running.append(self._client.submit(function, handed_out, task, pure=False))
-
         try:
-            for task in itertools.islice(remaining, TASKS_PER_WORKER * self.num_workers):
-                submit(task)
-            while running:
-                yield running[0].result()
-                running.popleft()
-                for task in itertools.islice(remaining, 1):
-                    submit(task)
+            return future.result()
         except KilledWorker as error:
             raise WorkersLostError(
                 f"workers died at the same task again and again, the last one at {error.last_worker.address}",
-                hint="its log says why; often it is memory: pass a smaller --memory, or larger workers",
+                hint="its log says why; often it is memory: pass a smaller --memory, or take larger workers",
             ) from None
-        except (FutureCancelledError, asyncio.CancelledError, OSError) as error:
-            if self._client.status == "running" and isinstance(error, OSError):
-                raise  # of a task
-            raise WorkersLostError(
-                "the connection to the scheduler is lost",
-                hint="run the same command again when it is back: it continues",
-            ) from None
-        finally:
-            with suppress(Exception):  # of a cluster that is gone
-                self._client.cancel(list(running), force=True)
+        except (FutureCancelledError, asyncio.CancelledError):
+            raise _scheduler_lost() from None
+        except OSError:
+            if self._client.status == "running":
+                raise  # of the task
+            raise _scheduler_lost() from None
+
+    def wait_for_stragglers(self) -> None:
+        """Wait until no worker is at a task that was begun and then cancelled, for a minute at the most."""
+        with suppress(Exception):  # of workers, or a cluster, that are gone
+            self._client.run(_wait_until_idle, keys=frozenset(self._abandoned), seconds=PATIENCE_SECONDS)
+        self._abandoned.clear()
+
+
+def _itself(value: Shared) -> Shared:
+    return value
+
+
+async def _wait_until_idle(dask_worker: Any, *, keys: frozenset[str], seconds: float) -> None:  # noqa: ANN401  # Dask's
+    """Wait until none of the tasks `keys` is in work on this worker."""
+    until = time.monotonic() + seconds
+    while keys.intersection(dask_worker.active_threads.values()):  # Dask has no event for it
+        if time.monotonic() > until:
+            return
+        await asyncio.sleep(0.05)
+
+
+def _scheduler_lost() -> WorkersLostError:
+    return WorkersLostError(
+        "the connection to the scheduler is lost",
+        hint="run the same command again when it is back: it continues",
+    )
 
 
 @contextmanager
-def local_cluster(num_workers: int) -> Iterator[DaskEngine]:
+def local_cluster(num_workers: int, *, prepare: Callable[[], None]) -> Iterator[DaskEngine]:
     """Start a cluster of single-threaded processes on this machine, loopback only and without a dashboard.
+
+    Each worker calls `prepare` before its first task.
 
     Raises:
         MissingExtraError: Dask is not installed.
@@ -96,10 +160,15 @@ def local_cluster(num_workers: int) -> Iterator[DaskEngine]:
     distributed = _distributed()
     import dask  # noqa: PLC0415
 
-    quiet = {"distributed.worker.daemon": True, "distributed.admin.log-format": "%(message)s"}
+    settings = {
+        "distributed.worker.daemon": True,
+        "distributed.scheduler.allowed-failures": MAX_DEATHS - 1,
+        # Thousands of columns or files make a large plan, which is sent once.
+        "distributed.admin.large-graph-warning-threshold": "1GiB",
+    }
     with (
-        tempfile.TemporaryDirectory(prefix="pipeline-dask-") as scratch,
-        dask.config.set(quiet),
+        tempfile.TemporaryDirectory(prefix="pipeline-dask-", ignore_cleanup_errors=True) as scratch,
+        dask.config.set(settings),
         distributed.LocalCluster(
             n_workers=num_workers,
             threads_per_worker=1,
@@ -114,6 +183,7 @@ def local_cluster(num_workers: int) -> Iterator[DaskEngine]:
         ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
+        client.register_worker_callbacks(prepare)
         yield DaskEngine(client)
 
 
@@ -144,12 +214,18 @@ def existing_cluster(scheduler: str) -> Iterator[DaskEngine]:
 
 
 @contextmanager
-def reported(path: str | None) -> Iterator[None]:
-    """Write Dask's own performance report, HTML, to `path` when done; nothing if that is None."""
+def reported(engine: DaskEngine, path: str | None) -> Iterator[None]:
+    """Write Dask's own performance report, HTML, to `path` when done; nothing if that is None.
+
+    Raises:
+        MissingExtraError: what draws it is not installed.
+    """
     if path is None:
         yield
         return
-    with _distributed().performance_report(filename=path):
+    if importlib.util.find_spec("bokeh") is None:  # Dask would ask for it when all is done
+        raise MissingExtraError("--performance-report needs Bokeh", hint="pip install bokeh")
+    with engine.as_current(), _distributed().performance_report(filename=path):
         yield
 
 
@@ -157,7 +233,5 @@ def _distributed() -> Any:  # noqa: ANN401  # a module
     try:
         import distributed  # noqa: PLC0415
     except ImportError:
-        raise MissingExtraError(
-            "--engine dask needs Dask", hint='pip install "csv-shard-pipeline[dask]"'
-        ) from None
+        raise MissingExtraError.of("Dask", "dask") from None
     return distributed

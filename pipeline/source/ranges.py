@@ -185,10 +185,20 @@ def ranges_of(
 
 def stored_ranges(source: SourceFile, file_index: int, range_bytes: int) -> Iterator[StoredRange]:
     """Yield the ranges of a plain file, unread."""
-    for range_index in range(max(1, -(-source.num_bytes // range_bytes))):
-        begin = range_index * range_bytes
-        cell = ByteRange(file_index=file_index, range_index=range_index, begin=begin, end=begin + range_bytes)
-        yield StoredRange(source=source, byte_range=cell)
+    for range_index in range(num_ranges(source, range_bytes)):
+        yield stored_range(source, file_index, range_index, range_bytes)
+
+
+def num_ranges(source: SourceFile, range_bytes: int) -> int:
+    """Return the number of ranges of a plain file."""
+    return max(1, -(-source.num_bytes // range_bytes))
+
+
+def stored_range(source: SourceFile, file_index: int, range_index: int, range_bytes: int) -> StoredRange:
+    """Return one range of a plain file, unread."""
+    begin = range_index * range_bytes
+    cell = ByteRange(file_index=file_index, range_index=range_index, begin=begin, end=begin + range_bytes)
+    return StoredRange(source=source, byte_range=cell)
 
 
 def streamed_ranges(

@@ -12,7 +12,7 @@ import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.errors import (
     AccessError,
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     AnyPath = Path | UPath
     SourcePath = Path | UPath | StandardInput
+
+Place = TypeVar("Place", bound="SourcePath")
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 HTTP = {"http", "https"}
@@ -86,7 +88,7 @@ def is_local(path: SourcePath) -> bool:
     return isinstance(path, Path)
 
 
-def absolute(path: SourcePath) -> SourcePath:
+def absolute(path: Place) -> Place:
     """Return `path` so that it means the same in any process; a URL does."""
     return path.absolute() if isinstance(path, Path) else path
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
 BUCKET = "bucket"
-Answer = "Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]"
+KEY = SECRET = "any will do"  # noqa: S105  # moto asks for something
 
 
 class S3:
@@ -25,8 +25,8 @@ class S3:
         self.url = url
         self.environment = {
             "AWS_ENDPOINT_URL": url,
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
@@ -39,7 +39,7 @@ class S3:
         import s3fs  # noqa: PLC0415  # late, as a user's program has it
 
         return s3fs.S3FileSystem(
-            endpoint_url=self.url, key="key", secret="secret", skip_instance_cache=True, use_listings_cache=False
+            endpoint_url=self.url, key=KEY, secret=SECRET, skip_instance_cache=True, use_listings_cache=False
         )
 
     def put(self, files: Mapping[str, bytes]) -> None:
@@ -79,7 +79,9 @@ def s3_server() -> Iterator[S3]:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         # Copies are told apart by their header, parts and ends of uploads by their query.
         kind = "COPY" if environ.get("HTTP_X_AMZ_COPY_SOURCE") else method
-        kind = "LIST" if method == "GET" and re.search(r"list-type|prefix=", environ["QUERY_STRING"]) else kind
+        kind = (
+            "LIST" if method == "GET" and re.search(r"list-type|prefix=", environ["QUERY_STRING"]) else kind
+        )
         found.requests[kind] += 1
         status = found.before(method, path)
         if status is not None:
@@ -89,7 +91,8 @@ def s3_server() -> Iterator[S3]:
 
     server._server.app = counted
     try:
-        found.file_system().mkdir(BUCKET)
+        if not found.file_system().exists(BUCKET):  # buckets are the process's, whichever server
+            found.file_system().mkdir(BUCKET)
         yield found
     finally:
         server.stop()

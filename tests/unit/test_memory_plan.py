@@ -43,7 +43,9 @@ def worker_bytes(work: dict[str, Any]) -> int:
     """Return what the docstring says one worker takes."""
     reading = work["range_bytes"] + memory.TEXT_COPIES * work["text_bytes_per_range"]
     reading += memory.READING_BYTES_PER_CELL * work["num_cells_per_range"]
-    writing = memory.WRITING_COPIES * work["row_group_bytes"]
+    # There are never more cells than 2**14: of a huge source they are larger than row groups.
+    cell = work["row_group_bytes"] * work["num_row_groups"] // 2**memory.MAX_CELL_BITS
+    writing = memory.WRITING_COPIES * max(work["row_group_bytes"], cell)
     writing += memory.ENCODER_BYTES if work["encodes_tfrecord"] else 0
     return int(max(reading, writing))
 
