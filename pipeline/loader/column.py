@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import ShardError
 from pipeline.formats.tf_example import TfField
 from pipeline.formats.tfrecord import KINDS
+from pipeline.loader.parquet_footer import footer_of
 from pipeline.loader.read_tfrecord import read_fields
 from pipeline.loader.rows import REMAKE
 
@@ -52,7 +53,7 @@ def read_column(
 
 def _of_parquet(path: Path, _entry: ShardEntry, column: ColumnEntry) -> Iterator[NDArray[Any] | pa.Array]:
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(path, metadata=footer_of(path), page_checksum_verification=True) as file:
             for batch in file.iter_batches(BLOCK_RECORDS, columns=[column.name], use_threads=False):
                 values = batch.column(column.name)
                 yield values if column.dtype == "string" else values.to_numpy()

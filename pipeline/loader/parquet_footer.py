@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MAX_FOOTERS_KEPT = 256  # 60 kB each; a block draws from any shard, and parsing footers is a tenth of its time
 TYPES = {"float32": pa.float32(), "float64": pa.float64(), "int64": pa.int64(), "string": pa.string()}
+MAX_GROUP_CELLS = 1 << 27  # 0.5 to 1 GiB; those of the format have 4 MiB, or 256 records of many columns
 # What pyarrow raises when the bytes are not what it expects; MemoryError: a size that no machine has.
 DAMAGE = (OSError, KeyError, OverflowError, MemoryError, UnicodeError, pa.ArrowException)
 
@@ -91,4 +92,7 @@ def _read(path: Path, num_bytes: int, modified_ns: int) -> pq.FileMetaData:
     groups = [footer.row_group(index).num_rows for index in range(footer.num_row_groups)]
     if sum(groups) != footer.num_rows or min(groups, default=0) < 0:
         raise pa.ArrowInvalid("the row groups do not add up")
+    # A few bytes of zstd can stand for billions of records: memory is taken for all of a row group.
+    if max(groups, default=0) * footer.num_columns > MAX_GROUP_CELLS:
+        raise pa.ArrowInvalid(f"a row group of {max(groups)} records in {footer.num_columns} columns")
     return footer

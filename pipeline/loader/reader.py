@@ -19,6 +19,7 @@ from pipeline.loader import order as orders
 from pipeline.loader.read_parquet import read_parquet
 from pipeline.loader.read_tfrecord import read_tfrecord
 from pipeline.loader.rows import Columns, Rows, empty, taken
+from pipeline.loader.shard_file import ROW_GROUP_RECORDS, check_can_hold
 from pipeline.loader.state import LoaderState, check_same
 from pipeline.manifest.checks import record_bytes
 from pipeline.plan import row_group_records
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from pipeline.plan import ShardFormat
 
 READERS: dict[ShardFormat, Callable[..., None]] = {"parquet": read_parquet, "tfrecord": read_tfrecord}
-ROW_GROUP_RECORDS = "row_group_records"  # the option of the manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,13 +170,13 @@ class Reader:
 
 
 def open_reader(request: Request, state: LoaderState | None = None) -> Reader:
-    """Return the reader of what `request` asks for; reads the manifest and no shard.
+    """Return the reader of what `request` asks for; reads the manifest, and of shards no more than the size.
 
     With a `state`, epoch and first batch are those of the state.
 
     Raises:
         ManifestError: there is no dataset.
-        DatasetError: it has no shards of that format.
+        DatasetError: it has no shards of that format, or one is not there.
         OptionsChangedError: the state is that of another dataset, split, seed …
     """
     manifest = manifests.load(request.shards)
@@ -187,6 +187,7 @@ def open_reader(request: Request, state: LoaderState | None = None) -> Reader:
         start = state
     split = manifest.splits[request.split]
     shard_format = _shard_format(manifest, request)
+    check_can_hold(request.shards, manifest, split.of_format(shard_format))
     layout = layout_of(manifest, split, shard_format)
     order = orders.epoch_order(layout, seed=request.seed, epoch=request.epoch, shuffle=request.shuffle)
     begin, end, num_batches = _share(layout.num_records, request)

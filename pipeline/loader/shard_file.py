@@ -8,16 +8,20 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING
 
-from pipeline.errors import ShardError
+from pipeline.errors import ManifestError, ShardError
 from pipeline.loader.rows import REMAKE
-from pipeline.manifest.checks import MOST_EXPANSION
+from pipeline.manifest import MANIFEST_NAME
+from pipeline.manifest.checks import MOST_EXPANSION, record_bytes
+from pipeline.plan import MIN_ROW_GROUP_RECORDS, row_group_records
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
     from pathlib import Path
 
-    from pipeline.manifest import ShardEntry
+    from pipeline.manifest import Manifest, ShardEntry
+
+ROW_GROUP_RECORDS = "row_group_records"  # the option of the manifest
 
 
 def status_of(path: Path) -> os.stat_result:
@@ -39,18 +43,28 @@ def status_of(path: Path) -> os.stat_result:
     return status
 
 
-def check_can_hold(shards: Path, entries: Iterable[ShardEntry], *, num_bytes_per_record: int) -> None:
-    """Raise if a shard is not there, or is so small that no compression would let it hold its records.
+def check_can_hold(shards: Path, manifest: Manifest, entries: Iterable[ShardEntry]) -> None:
+    """Raise if shards are not there, or are too small for their records whatever their compression.
 
-    Whoever plans an epoch relies on the manifest: it must not plan for more than there can be.
+    Whoever plans an epoch, or takes memory for a block, relies on the manifest: it must not plan for more
+    than there can be.
 
     Raises:
+        ManifestError: row groups of a size that the format does not have.
         ShardError: as said.
     """
+    num_bytes = record_bytes(manifest)
+    most = row_group_records(num_bytes)
+    stored = manifest.options.get(ROW_GROUP_RECORDS, most)
+    if not isinstance(stored, int) or not MIN_ROW_GROUP_RECORDS <= stored <= most:
+        raise ManifestError(
+            f"manifest.options.{ROW_GROUP_RECORDS}: {stored!r}, expected {MIN_ROW_GROUP_RECORDS} to {most}",
+            path=str(shards / MANIFEST_NAME),
+            hint=REMAKE,
+        )
     for entry in entries:
         path = shards / entry.path
-        num_bytes = status_of(path).st_size
-        if entry.records * num_bytes_per_record > num_bytes * MOST_EXPANSION:
-            raise ShardError(
-                f"{num_bytes} bytes, which cannot hold {entry.records} records", path=str(path), hint=REMAKE
-            )
+        stored_bytes = status_of(path).st_size
+        if entry.records * num_bytes > stored_bytes * MOST_EXPANSION:
+            message = f"{stored_bytes} bytes, which cannot hold {entry.records} records"
+            raise ShardError(message, path=str(path), hint=REMAKE)
