@@ -27,6 +27,7 @@ from pipeline.errors import (
     InputError,
     NonFiniteError,
     PipelineError,
+    SourceChangedError,
     TargetExistsError,
     TooManyRejectsError,
     UsageError,
@@ -206,6 +207,13 @@ def _read_ranges(plan: ConvertPlan, work: Work, progress: Progress) -> tuple[Acc
         raise
     for file in plan.files:
         check_unchanged(file)
+    if work.index().num_records != accounts.num_kept:
+        # A stream has no size: it may end before what an unfinished run read of it.
+        raise SourceChangedError(
+            f"ends after {accounts.num_read} rows, sooner than when the unfinished run read it",
+            path=str(plan.files[-1].path),
+            hint="run the same command again: it starts afresh",
+        )
     accounts.finish()
     progress.finish()
     return accounts, work

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
-from support.forked import KILLED, Accident, Forker
+from support import small_scale
+from support.forked import KILLED, Accident, Forker, recorded
 from support.unfinished import STAGING, TARGET, Files, Scene, command, files, names
 
 if TYPE_CHECKING:
@@ -130,3 +132,50 @@ def test_a_source_that_changes_during_the_run_is_refused(scene: Scene, tmp_path:
         f"error[E114] raw.csv: changed while it was read: {size} bytes before, {size + 14} after\n"
     )
     assert names(place) == ["raw.csv"]
+
+
+def shorter(text: str, num_bytes: int) -> str:
+    """Return the lines that begin in the first `num_bytes` of a text."""
+    return text[: text.index("\n", num_bytes - 1) + 1]
+
+
+STREAMS: dict[str, Callable[[str], str]] = {
+    "the same": lambda text: text,
+    "longer": lambda text: text + "1,2,3.0,4.0,w\n",
+    "other at its end": lambda text: re.sub(r".(,1199,)", r"7\1", text),
+    "other at its beginning": lambda text: text.replace(",0,", ",9,", 1),
+    "shorter": lambda text: shorter(text, len(text) // 3),
+    # A record belongs to the byte range in which it begins: two whole ones are left.
+    "shorter by whole byte ranges": lambda text: shorter(text, 2 * small_scale.RANGE_BYTES),
+    "much shorter": lambda text: shorter(text, 200),
+    "empty": lambda _text: "",
+}
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+def test_another_text_through_standard_input_is_noticed(
+    forker: Forker, scene: Scene, tmp_path: Path, kind: str
+) -> None:
+    """A stream has no size and no date: what was read of it before is compared, also where it ends."""
+    place = scene.copied(tmp_path / "place")
+    text = (place / "raw.csv").read_text(encoding="utf-8")
+    arguments = ["-" if argument == "raw.csv" else argument for argument in command()]
+    accident = Accident(kind="kill", at=1, ending="run-00005.partial")
+    assert forker.run(*arguments, cwd=place, accident=accident, stdin="raw.csv").status == KILLED
+    changed = STREAMS[kind](text)
+    assert (changed == text) == (kind == "the same")
+    (place / "other.csv").write_text(changed, encoding="utf-8")
+    record = tmp_path / "record"
+    outcome = forker.run(*arguments, cwd=place, stdin="other.csv", record=record)
+    if outcome.status:
+        assert outcome.stderr.startswith("error["), outcome.stderr
+        assert not (place / TARGET).exists()
+    if kind == "the same":
+        assert outcome.status == 0
+        assert "run-00004.partial" not in " ".join(operation.path for operation in recorded(record))
+    if outcome.status == 0:
+        fresh = tmp_path / "fresh"
+        fresh.mkdir()
+        (fresh / "other.csv").write_text(changed, encoding="utf-8")
+        assert forker.run(*arguments, cwd=fresh, stdin="other.csv").status == 0
+        assert files(place / TARGET) == files(fresh / TARGET)

@@ -84,7 +84,7 @@ class Request:
 
     All operations on `cwd` and below are appended to the file `record`. With `as_user` the process has the
     rights of that user; without `can_exchange` it finds a system that cannot exchange two folders; no file
-    may grow beyond `max_file_bytes`.
+    may grow beyond `max_file_bytes`; the file `stdin` is its standard input.
     """
 
     arguments: tuple[str, ...]
@@ -95,6 +95,7 @@ class Request:
     as_user: int | None = None
     can_exchange: bool = True
     max_file_bytes: int | None = None
+    stdin: str = os.devnull
 
 
 def _request(**fields: Any) -> Request:
@@ -133,6 +134,7 @@ class Forker:
         as_user: int | None = None,
         can_exchange: bool = True,
         max_file_bytes: int | None = None,
+        stdin: str = os.devnull,
     ) -> Outcome:
         """Run `pipeline` with `arguments` in `cwd`; a negative status is the signal that ended it.
 
@@ -148,6 +150,7 @@ class Forker:
             as_user=as_user,
             can_exchange=can_exchange,
             max_file_bytes=max_file_bytes,
+            stdin=stdin,
         )
         assert self._server.stdin is not None
         assert self._server.stdout is not None
@@ -211,7 +214,7 @@ def _become(request: Request) -> None:
     os.chdir(request.cwd)
     for number, path in enumerate(request.streams, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(os.open(request.stdin, os.O_RDONLY), 0)
     if request.max_file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request.max_file_bytes,) * 2)
     if request.as_user is not None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 RANGE_BYTES = 8 << 10
 RUNS_BYTES = 16 << 10
 ROW_GROUP_BYTES = 8 << 10
+MAX_CELL_BITS = 3  # what raw.csv has anyway; where the size is not known, there are many more
 
 
 def shrink() -> None:
@@ -30,7 +31,10 @@ def shrink() -> None:
     plan.ROW_GROUP_BYTES = ROW_GROUP_BYTES
 
     def little(*given: Any, **named: Any) -> MemoryPlan:
-        return dataclasses.replace(divide(*given, **named), runs_bytes=RUNS_BYTES)
+        divided = divide(*given, **named)
+        return dataclasses.replace(
+            divided, runs_bytes=RUNS_BYTES, cell_bits=min(divided.cell_bits, MAX_CELL_BITS)
+        )
 
     planning.memory.divide = little
     files._aside_name = lambda name: name + files.PARTIAL
