@@ -22,6 +22,7 @@ PROJECT_FILES = [
     ".gitignore",
     ".dvc/config",
     ".dvc/.gitignore",
+    ".dvc/plots/confusion_records.json",
     "data/.gitignore",
 ]
 SMALL = {"rows: 200000": "rows: 2000", "500,400,300,200,100": "8", "epochs: 10": "epochs: 2"}

@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+# The plots of an evaluation: their titles, and the fields of their data.
+EVALUATED = {
+    "ROC curve": {"false_positive_rate", "true_positive_rate", "threshold"},
+    "precision by recall": {"recall", "precision", "threshold"},
+    "how often it was so, by predicted probability": {"probability", "share", "records"},
+    "records by actual and predicted class": {"actual", "predicted", "records", "share"},
+    "AUC by slice": {"slice", "auc"},
+}
+
 
 def loaded(name: str) -> dict[str, Any]:
     """Return the YAML document `name`."""
@@ -79,27 +88,39 @@ def test_making_leaves_git_alone(project: Path) -> None:
 
 
 def test_metrics_are_shown(project: Path) -> None:
-    """`dvc metrics show` shows what the training wrote."""
-    written = json.loads((project / "model" / "metrics.json").read_text(encoding="utf-8"))
+    """`dvc metrics show` shows what the training and the evaluation wrote, slices among it."""
     shown = json.loads(run_script("dvc metrics show --json", project))
-    # DVC compares numbers and words; it leaves out what is a list.
-    figures = {name: value for name, value in written.items() if not isinstance(value, list)}
-    assert shown[""]["data"]["model/metrics.json"]["data"] == figures
+    for name in ("model/metrics.json", "evaluation/metrics.json"):
+        written = json.loads((project / name).read_text(encoding="utf-8"))
+        # DVC compares numbers and words; it leaves out what is a list.
+        figures = {key: value for key, value in written.items() if not isinstance(value, list)}
+        assert shown[""]["data"][name]["data"] == figures
+    assert len(figures["slices"]["mass"]) == 5
 
 
 def test_plots_are_shown(project: Path) -> None:
-    """`dvc plots show` makes a page with both curves and both pictures."""
-    run_script("dvc plots show --out plots_page", project)
+    """`dvc plots show` makes a page with all curves, the confusion matrix, slices and pictures."""
+    printed = run_script("dvc plots show --out plots_page", project)
+    assert "WARNING" not in printed
     page = (project / "plots_page" / "index.html").read_text(encoding="utf-8")
-    assert all(name in page for name in ("val_loss", "val_accuracy", "model_loss.png", "model_accuracy.png"))
     shutil.rmtree(project / "plots_page")
+    pictures = [
+        f"{name}.png" for name in ("model_loss", "model_accuracy", "evaluation_roc", "evaluation_slices")
+    ]
+    assert all(name in page for name in ("val_loss", "val_accuracy", *pictures))
+    drawn = [json.loads(spec) for spec in re.findall(r"var spec = (\{.*\});", page)]
+    titles = {str(spec["title"]["text"]): spec["data"]["values"] for spec in drawn}
+    for title, fields in EVALUATED.items():
+        assert titles[title], title
+        assert fields <= set(titles[title][0]), title
+    assert not any("<DVC_METRIC" in json.dumps(spec) for spec in drawn)
 
 
 def test_experiment_changes_one_parameter(project: Path, tmp_path: Path) -> None:
-    """`dvc exp run -S train.epochs=3` trains anew with 3 epochs, on the shards that are there."""
+    """`dvc exp run -S train.epochs=3` trains anew with 3 epochs, on the shards there are, and judges that."""
     copy = shutil.copytree(project, tmp_path / "project")
     printed = run_script("dvc exp run --name longer -S train.epochs=3", copy)
-    assert re.findall(r"Running stage '(\w+)'", printed) == ["train"]
+    assert re.findall(r"Running stage '(\w+)'", printed) == ["train", "evaluate"]
     with (copy / "model" / "history.csv").open(encoding="utf-8") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
     table = run_script("dvc exp show --csv --no-pager", copy).splitlines()
@@ -108,7 +129,7 @@ def test_experiment_changes_one_parameter(project: Path, tmp_path: Path) -> None
 
 
 def test_results_travel_through_a_remote(project: Path, tmp_path: Path) -> None:
-    """After `dvc push`, a clone that pulls shards and model has nothing to convert and nothing to train."""
+    """After `dvc push`, a clone that pulls has nothing to convert, nothing to train and nothing to judge."""
     copy = shutil.copytree(project, tmp_path / "project")
     remote = tmp_path / "remote"
     commit = "git add -A && git -c user.name=t -c user.email=t@t commit -qm results"
