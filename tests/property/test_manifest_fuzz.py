@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMATS = ("parquet", "tfrecord")
-LONGEST_SECONDS = 60
+LONGEST_SECONDS = 600
 NUM_DRAWN, NUM_DRAWN_LONG = 100, 5000
 
 Tree = dict[str, Any]
