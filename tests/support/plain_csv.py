@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -55,6 +56,7 @@ def read_plainly(
     data = data.removeprefix(b"\xef\xbb\xbf")
     readable, unreadable_line = _readable(data)
     found = PlainReading()
+    csv.field_size_limit(sys.maxsize)  # else a cell of more than 131,072 characters is a fault
     rows = csv.reader(io.StringIO(readable, newline=""), delimiter=delimiter, strict=True)
     header: list[str] | None = None if has_header else []
     line = 1
