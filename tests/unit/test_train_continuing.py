@@ -171,6 +171,12 @@ def test_killed_at_any_checkpoint_it_ends_the_same(
         {"optimizer": "nadam", "layers": (8, 4)},
         {"shard_format": "parquet", "batch_size": 7},
         {"patience": 1, "learning_rate": 0.5, "epochs": 6},
+        {"model": "resnet", "activation": "silu", "layers": (8, 8)},
+        {"optimizer": "adamw", "schedule": "cosine", "warmup": 0.2, "weight_decay": 0.01},
+        {"precision": "mixed_bfloat16", "class_weight": "balanced"},
+        {"precision": "mixed_float16", "label_smoothing": 0.1},
+        {"steps_per_execution": 2},
+        {"strategy": "mirrored"},
     ],
     ids=str,
 )
@@ -263,7 +269,7 @@ def test_other_options_are_refused(shards: Path, unfinished: Path) -> None:
     assert f"rm -r {unfinished}.incomplete" in caught.value.hint
     often = dataclasses.replace(OPTIONS, checkpoint_every=Interval(seconds=1), overwrite=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train_module, "_build", dying)
+        patch.setattr(train_module, "build", dying)
         with pytest.raises(KilledError):
             train(shards, unfinished, often)
     assert unfinished.with_name("model.incomplete").exists()
