@@ -17,6 +17,7 @@ from pipeline.cli.convert import convert_command
 from pipeline.cli.display import escape
 from pipeline.cli.evaluate import evaluate_command
 from pipeline.cli.fetch import fetch_group
+from pipeline.cli.inspect import inspect_command
 from pipeline.cli.predict import predict_command
 from pipeline.cli.report import report_command
 from pipeline.cli.train import train_command
@@ -47,6 +48,7 @@ def cli(context: click.Context, *, debug: bool) -> None:
 
 
 cli.add_command(fetch_group)
+cli.add_command(inspect_command)
 cli.add_command(convert_command)
 cli.add_command(train_command)
 cli.add_command(evaluate_command)

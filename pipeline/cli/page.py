@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 GAP = 2
+CELL_WIDTH = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,11 @@ class Page:
         rows = tuple((name, escape(text)) for name, text in pairs.items() if text)
         self._parts.append(_Table(header=(), rows=rows, right=(False, False)))
 
+    def more_columns(self, num_hidden: int) -> None:
+        """Add how many columns a table does not show, if there are any."""
+        if num_hidden > 0:
+            self.line(f"… and {num_hidden:,} columns more: --all shows them", "dim")
+
     def code(self, text: str, language: str) -> None:
         """Add code, as it is to be pasted."""
         self._parts.append(_Code(text=text.rstrip("\n"), language=language))
@@ -90,6 +96,11 @@ class Page:
     def plain(self) -> str:
         """Return the page as plain text."""
         return "\n".join(line for part in self._parts for line in _plain(part))
+
+
+def cut(text: str) -> str:
+    """Return as much of `text` as a cell of a table shows."""
+    return text if len(text) <= CELL_WIDTH else text[: CELL_WIDTH - 1] + "…"
 
 
 def _plain(part: _Table | _Line | _Code) -> Iterator[str]:
@@ -111,10 +122,16 @@ def _show_rich(parts: Iterable[_Table | _Line | _Code]) -> None:
 
     console = Console(highlight=False)
     for part in parts:
-        console.print(_rich(part), soft_wrap=isinstance(part, _Code))
+        console.print(_rich(part, console.width), soft_wrap=isinstance(part, _Code))
 
 
-def _rich(part: _Table | _Line | _Code) -> RenderableType:
+def _rest(part: _Table, width: int) -> int:
+    """Return the width that is left to the last column: where a line is too long, it is the one to be cut."""
+    columns = list(zip(part.header, *part.rows, strict=True))[:-1]
+    return width - sum(max(map(len, column)) + GAP for column in columns)
+
+
+def _rich(part: _Table | _Line | _Code, width: int) -> RenderableType:
     from rich.syntax import Syntax  # noqa: PLC0415  # likewise
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -129,7 +146,15 @@ def _rich(part: _Table | _Line | _Code) -> RenderableType:
     for index, right in enumerate(part.right):
         name = part.header[index] if part.header else ""
         style = "" if part.header or index else "cyan"
-        table.add_column(name, justify="right" if right else "left", style=style, overflow="fold")
+        is_last = bool(part.header) and index == len(part.right) - 1 and not right
+        table.add_column(
+            name,
+            justify="right" if right else "left",
+            style=style,
+            no_wrap=is_last,
+            overflow="ellipsis" if is_last else "fold",
+            max_width=max(_rest(part, width), len(name)) if is_last else None,
+        )
     for row in part.rows:
         table.add_row(*map(Text, row))
     return table
