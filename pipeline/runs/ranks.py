@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import DiskError
-from pipeline.runs.run import Run, merge_runs
+from pipeline.runs.run import Run, join_slices, merge_runs
 from pipeline.runs.spilled import SpilledRun, cell_edges, cell_positions
 from pipeline.storage.reads import read_many
 
@@ -92,9 +92,8 @@ class RankIndex:
 
     def _cell(self, cell: int, ahead: ReadAhead | None = None) -> Run:
         """Return all records of `cell`, ordered."""
-        parts = [
-            run.between(at[cell], at[cell + 1]) for run, at in zip(self._runs, self._positions, strict=True)
-        ]
+        slices = [(at[cell], at[cell + 1]) for at in self._positions]
+        parts = [join_slices(self._runs, slices)] if self._runs else []
         if self._spilled:
             parts += self._window_of(cell, ahead).parts(cell)
         merged = merge_runs(parts)

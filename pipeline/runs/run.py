@@ -136,6 +136,32 @@ def join_runs(runs: Sequence[Run]) -> Run:
     )
 
 
+def join_slices(runs: Sequence[Run], slices: Sequence[tuple[int, int]]) -> Run:
+    """Return the records [begin, end) by position of each of `runs`, one after the other.
+
+    The same as joining what `Run.between` gives, without a run for each: a conversion of millions of records
+    takes as many slices as there are byte ranges times cells.
+    """
+    dtype = np.result_type(*{run.numbers.dtype for run in runs})
+    cuts = list(zip(runs, slices, strict=True))
+    _, num_integers, num_texts = runs[0].shape
+    keys = np.concatenate([run.keys[begin:end] for run, (begin, end) in cuts])
+    integers = np.empty((0, len(keys)), np.int64)
+    if num_integers:
+        integers = np.concatenate([run.integers[:, begin:end] for run, (begin, end) in cuts], axis=1)
+    return Run(
+        keys=keys,
+        numbers=np.concatenate(
+            [run.numbers[:, begin:end] for run, (begin, end) in cuts], axis=1, dtype=dtype
+        ),
+        integers=integers,
+        texts=tuple(
+            pa.concat_arrays([run.texts[index].slice(begin, end - begin) for run, (begin, end) in cuts])
+            for index in range(num_texts)
+        ),
+    )
+
+
 def _order_by_value(run: Run) -> NDArray[np.intp]:
     ranks = [np.unique(np.asarray(text.to_pylist(), dtype=str), return_inverse=True)[1] for text in run.texts]
     return np.lexsort([*ranks, *run.integers, *run.numbers, run.keys])

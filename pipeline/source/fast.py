@@ -40,7 +40,7 @@ def parse_task(task: RangeTask, plan: ConvertPlan) -> tuple[RangeText, ParsedRan
     """
     text = task.load()
     try:
-        return text, parse(text.text, plan.of_file(task.file_index))
+        return text, parse(text.text, plan.of_file(task.file_index), may_have_quotes=text.has_quotes)
     except InputError as error:
         if isinstance(error, QuoteError) and not task.follows_quotes:
             raise CutInsideQuotesError from None  # if it was none, the fault will be found again
@@ -48,21 +48,21 @@ def parse_task(task: RangeTask, plan: ConvertPlan) -> tuple[RangeText, ParsedRan
         raise
 
 
-def parse(text: bytes, plan: ConvertPlan) -> ParsedRange:
+def parse(text: bytes, plan: ConvertPlan, *, may_have_quotes: bool = True) -> ParsedRange:
     """Parse the records of one range, fast where that is safe, carefully where not.
 
     Raises:
         InputError: a fault that the options do not allow to set aside; lines count from 1 within `text`.
     """
-    parsed = try_parse(text, plan) if text else None
+    parsed = try_parse(text, plan, may_have_quotes=may_have_quotes) if text else None
     return careful.parse(text, plan) if parsed is None else parsed
 
 
-def try_parse(text: bytes, plan: ConvertPlan) -> ParsedRange | None:
+def try_parse(text: bytes, plan: ConvertPlan, *, may_have_quotes: bool = True) -> ParsedRange | None:
     """Return the records of one range, or None where any check raises a doubt."""
     if text.startswith(BYTE_ORDER_MARK) or text.endswith(b"\r"):
         return None  # Polars would drop the mark in silence, in the middle of a file; and join CR with our LF
-    has_quotes = b'"' in text
+    has_quotes = may_have_quotes and b'"' in text
     if _has_odd_bytes(text, plan.schema, plan.dialect.delimiter, has_quotes=has_quotes):
         return None
     ends_open = not text.endswith(b"\n")

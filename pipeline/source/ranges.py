@@ -62,13 +62,15 @@ class CutInsideQuotesError(Exception):
 class RangeText:
     """The text of one byte range: whole records, the last one perhaps without its line end.
 
-    `begin` is the offset of its first byte in the uncompressed text.
+    `begin` is the offset of its first byte in the uncompressed text; `has_quotes` is False where it is known
+    to have none.
     """
 
     file_index: int
     range_index: int
     begin: int
     text: bytes
+    has_quotes: bool = True
 
     @property
     def follows_quotes(self) -> bool:
@@ -142,9 +144,16 @@ class StoredRange:
                 begin = max(begin, self._next_record(read_at, cell.begin, counted_from=cell.begin))
             end = max(begin, self._next_record(read_at, cell.end, counted_from=begin))
             text = read_at(begin, end - begin)
-        if b'"' in text and text.count(b'"') % 2:  # the search alone is ten times faster than the count
+        has_quotes = b'"' in text
+        if has_quotes and text.count(b'"') % 2:  # the search alone is ten times faster than the count
             raise CutInsideQuotesError
-        return RangeText(file_index=cell.file_index, range_index=cell.range_index, begin=begin, text=text)
+        return RangeText(
+            file_index=cell.file_index,
+            range_index=cell.range_index,
+            begin=begin,
+            text=text,
+            has_quotes=has_quotes,
+        )
 
     def _next_record(self, read_at: ReadAt, at: int, *, counted_from: int) -> int:
         """Return the offset of the first record border at or after `at`, or the size of the file."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipeline.errors import DiskError
 from pipeline.keys import key_order
 from pipeline.runs.ranks import RankIndex
-from pipeline.runs.run import Run, build_run, merge_runs, narrowed
+from pipeline.runs.run import Run, build_run, join_slices, merge_runs, narrowed
 from pipeline.runs.spilled import SpilledRun, cell_edges, spill
 from pipeline.runs.store import RunStore
 
