@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.command import Command, Outcome, run_process
+from support.refusals import GOOD, assert_refused, converter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-GOOD = "label,mass,pt\n" + "".join(f"{index % 2},{index}.5,{index}\n" for index in range(20))
-
 
 HUGE = "label,mass,pt\n" + "".join(f"{index % 2},{index}e200,{index}\n" for index in range(20))
 
@@ -26,32 +24,7 @@ def convert(
 ) -> Callable[..., Outcome]:
     """A function that writes raw.csv, converts it to shards/, and checks that a failure leaves nothing."""
     monkeypatch.chdir(tmp_path)
-
-    def write_and_convert(data: str | bytes | None, *options: str) -> Outcome:
-        before = set(tmp_path.iterdir())
-        source = tmp_path / "raw.csv"
-        if data is not None:
-            source.write_bytes(data.encode() if isinstance(data, str) else data)
-        outcome = pipeline_command("convert", "raw.csv", "shards", *options)
-        if outcome.status:
-            assert set(tmp_path.iterdir()) - before <= {source}
-        return outcome
-
-    return write_and_convert
-
-
-def assert_refused(outcome: Outcome, code: str, wording: str, *, hint: str = "", status: int = 3) -> None:
-    """Fail unless the command said one error of this code and wording, a hint, and nothing else."""
-    assert outcome.status == status, outcome.stderr
-    assert outcome.stdout == ""
-    lines = outcome.stderr.splitlines()
-    assert lines[0].startswith(f"error[{code}] "), outcome.stderr
-    assert wording in lines[0]
-    assert len(lines) <= 2
-    if hint:
-        assert lines[1].startswith("  hint: ")
-        assert hint in lines[1]
-    assert "Traceback" not in outcome.stderr
+    return converter(tmp_path, pipeline_command)
 
 
 @pytest.mark.parametrize(
