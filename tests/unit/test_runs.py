@@ -73,6 +73,16 @@ def test_a_slice_is_a_run_of_its_records() -> None:
     run = run_of(random_rows(20, seed=1))
     assert rows_of(run.between(3, 9)) == rows_of(run)[3:9]
     assert run.between(5, 5).num_records == 0
+
+
+def test_slices_are_joined_as_they_stand() -> None:
+    """Joined slices are the records of each, one after the other, exact where runs of both widths meet."""
+    runs = [run_of(random_rows(20, seed=1)), run_of([(5, 0.5, 2.0, 3, "x")], narrow=True)]
+    assert {run.numbers.dtype for run in runs} == {np.dtype(np.float64), np.dtype(np.float32)}
+    joined = join_slices(runs, [(3, 9), (0, 1)])
+    assert rows_of(joined) == [*rows_of(runs[0])[3:9], *rows_of(runs[1])]
+    assert joined.shape == runs[0].shape
+    assert join_slices(runs, [(4, 4), (0, 0)]).num_records == 0
     assert run.shape == (2, 1, 1)
     assert run.num_bytes >= 20 * 32
 
