@@ -73,6 +73,8 @@ def test_a_slice_is_a_run_of_its_records() -> None:
     run = run_of(random_rows(20, seed=1))
     assert rows_of(run.between(3, 9)) == rows_of(run)[3:9]
     assert run.between(5, 5).num_records == 0
+    assert run.shape == (2, 1, 1)
+    assert run.num_bytes >= 20 * 32
 
 
 def test_slices_are_joined_as_they_stand() -> None:
@@ -83,8 +85,6 @@ def test_slices_are_joined_as_they_stand() -> None:
     assert rows_of(joined) == [*rows_of(runs[0])[3:9], *rows_of(runs[1])]
     assert joined.shape == runs[0].shape
     assert join_slices(runs, [(4, 4), (0, 0)]).num_records == 0
-    assert run.shape == (2, 1, 1)
-    assert run.num_bytes >= 20 * 32
 
 
 @pytest.mark.parametrize(
