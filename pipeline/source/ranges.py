@@ -12,7 +12,7 @@ text is cut as it streams by. Both give the same ranges of the same text.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import xxhash
@@ -63,14 +63,14 @@ class RangeText:
     """The text of one byte range: whole records, the last one perhaps without its line end.
 
     `begin` is the offset of its first byte in the uncompressed text; `has_quotes` is False where it is known
-    to have none.
+    to have none; it makes no difference between two texts.
     """
 
     file_index: int
     range_index: int
     begin: int
     text: bytes
-    has_quotes: bool = True
+    has_quotes: bool = field(default=True, compare=False)
 
     @property
     def follows_quotes(self) -> bool:
