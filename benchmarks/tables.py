@@ -27,6 +27,7 @@ AIMS = {
     "convert 1,000 records, s": "< 1",
     "ours, 28 features and a label, 1 thread, records/s": "≥ 1,500,000",
     "to_one_vector": "≥ 20",
+    "predict, records/s": "≥ 200,000",
     "ours, numpy, parquet, batch 1,024, records/s": "≥ 10,000,000",
     "ours, tf.data, parquet, batch 1,024, records/s": "≥ 3,000,000",
     "ours, tf.data, tfrecord, batch 1,024, records/s": "≥ 1,000,000",
@@ -184,6 +185,20 @@ def train(report: Report) -> str:
     return table(["", "batch", "records/s"], rows)
 
 
+def predict(report: Report) -> str:
+    """Return rate, processor time and memory of every way to predict, the fastest first."""
+    rows = [
+        [
+            f"**{result['name']}**" if result["name"] in {"predict", "command"} else result["name"],
+            spread(result["rates"], 0),
+            f"{statistics.median(result['cpu_nanoseconds']):,.0f}",
+            _mebibytes(result),
+        ]
+        for result in sorted(report["results"], key=lambda r: -statistics.median(r["rates"]))
+    ]
+    return table(["", "records/s", "CPU ns a record", "peak RSS, MiB"], rows)
+
+
 def _mebibytes(result: dict[str, Any]) -> str:
     return f"{max(result['peak_rss_bytes']) / MEBIBYTE:,.0f}"
 
@@ -197,4 +212,5 @@ TABLES: dict[str, Callable[[Report], str]] = {
     "tfrecord": tfrecord,
     "loader": loader,
     "train": train,
+    "predict": predict,
 }
