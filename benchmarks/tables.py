@@ -33,6 +33,8 @@ AIMS = {
     "ours, tf.data, tfrecord, batch 1,024, records/s": "≥ 1,000,000",
     "ours, numpy, parquet: first batch after, s": "< 1",
     "ours, tf.data, parquet: first batch after, s": "< 1",
+    "verify parquet, MB/CPU s": "≥ 500",
+    "verify tfrecord, MB/CPU s": "≥ 500",
     "from shards / from memory, batch 1,024": "≥ 0.97",
     "from shards / from memory, batch 8,192": "≥ 0.97",
     "from shards, batch 1,024 / the report's loop": "≥ 8",
@@ -199,6 +201,15 @@ def predict(report: Report) -> str:
     return table(["", "records/s", "CPU ns a record", "peak RSS, MiB"], rows)
 
 
+def verify(report: Report) -> str:
+    """Return the rates of verifying, and of hashing alone."""
+    rows = [
+        [result["name"], spread(result["rates"], 0), spread(result["cpu_rates"], 0)]
+        for result in report["results"]
+    ]
+    return table(["", "MB/s", "MB/CPU s"], rows)
+
+
 def _mebibytes(result: dict[str, Any]) -> str:
     return f"{max(result['peak_rss_bytes']) / MEBIBYTE:,.0f}"
 
@@ -212,5 +223,6 @@ TABLES: dict[str, Callable[[Report], str]] = {
     "tfrecord": tfrecord,
     "loader": loader,
     "train": train,
+    "verify": verify,
     "predict": predict,
 }

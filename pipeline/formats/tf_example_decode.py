@@ -238,7 +238,7 @@ class _Filling:
         self.field = field
         shape = (num_records, field.width) if field.kind == "float" else (num_records,)
         self._values: NDArray[Any] = np.empty(shape, np.float32 if field.kind == "float" else np.int64)
-        self._texts: list[pa.Array] = [pa.array([], pa.large_binary())]
+        self._texts: list[pa.Array] = [pa.nulls(0, pa.large_binary())]
         self._records: list[Offsets] = [np.empty(0, np.int64)]
 
     def fill(self, records: Offsets, values: Sequence[Bytes]) -> None:
@@ -261,7 +261,9 @@ class _Filling:
         if kind != "bytes":
             return TfColumn(name=name, kind=kind, values=self._values)
         order = np.argsort(np.concatenate(self._records), kind="stable")
-        texts = pa.concat_arrays(self._texts).take(pa.array(order))
+        # Not pa.array(): that imports pandas where it is installed, for a second and 40 MB.
+        places = pa.Array.from_buffers(pa.int64(), len(order), [None, pa.py_buffer(order)])
+        texts = pa.concat_arrays(self._texts).take(places)
         try:
             return TfColumn(name=name, kind=kind, values=texts.cast(pa.large_string()))
         except pa.ArrowInvalid as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -522,3 +524,17 @@ def test_faults_are_errors_of_their_kind(shards: Path) -> None:
     assert isinstance(shard, ShardError)
     assert isinstance(manifest, ManifestError)
     assert manifest.path == str(shards / "manifest.json")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_verifying_loads_no_more_than_it_needs(whole: Path, form: str) -> None:
+    """Neither Polars nor TensorFlow, nor pandas, which pyarrow loads for some things: 40 MB and a second."""
+    code = (
+        "import sys; from pathlib import Path; from pipeline.loader import batches\n"
+        "from pipeline.verify import verify\n"
+        f"shards = Path({str(whole)!r})\n"
+        "assert verify(shards).faults == ()\n"
+        f"assert list(batches(shards, 'train', 9, seed=1, shard_format={form!r}))\n"
+        "sys.exit(bool({'polars', 'pandas', 'tensorflow'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
