@@ -117,9 +117,9 @@ class Scene:
         outcome = self.run(folder)
         said = (outcome.status, outcome.stderr.split("\n")[0])
         if is_over:
-            assert said == (2, f"error[E202] {TARGET}: the target exists")
+            assert said == (2, f"error[E202] {TARGET}: the target exists"), said
         else:
-            assert said == (0, "")
+            assert said == (0, ""), said
         assert files(folder / TARGET) == self.whole
         assert names(folder) == ["raw.csv", TARGET]
 
@@ -169,8 +169,7 @@ def make_scene(
 def wait_until_stopped(folder: Path) -> int:
     """Return the pid of the process that converts in `folder`, once it is stopped."""
     lock = folder / STAGING / "lock"
-    until = time.monotonic() + TIMEOUT_SECONDS
-    while time.monotonic() < until:
+    for _ in range(TIMEOUT_SECONDS * 200):
         owner = re.match(r"pid (\d+) ", lock.read_text(encoding="utf-8")) if lock.exists() else None
         stat = Path(f"/proc/{owner[1]}/stat") if owner else None
         if owner and stat and stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T":
