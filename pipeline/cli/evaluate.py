@@ -9,14 +9,26 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli import display
+from pipeline.cli.manual import Manual
 
 if TYPE_CHECKING:
     from pipeline.evaluate import EvaluateSummary
 
-SHOWN = ("records", "loss", "accuracy", "auc", "average_precision", "calibration_error", "mae", "rmse", "r2")
+# What is shown of the figures, as far as they are there, and under which name.
+SHOWN = {
+    "records": "records",
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "auc": "AUC",
+    "average_precision": "avg. precision",
+    "calibration_error": "calibration error",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "r2": "R²",
+}
 
 
-@click.command("evaluate", short_help="Judge a model on a split of a dataset, also by slices.")
+@click.command("evaluate", cls=Manual, short_help="Judge a model on a split of a dataset, also by slices.")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("shards", type=click.Path(path_type=Path))
 @click.option(
@@ -96,12 +108,15 @@ def _summary_json(summary: EvaluateSummary) -> dict[str, Any]:
 
 
 def _summary_text(summary: EvaluateSummary) -> str:
-    shown = [name for name in SHOWN if name in summary.figures]
+    shown = {name: max(len(title), 10) + 2 for name, title in SHOWN.items() if name in summary.figures}
     rows = [(summary.split, summary.figures)]
     rows += [(display.escape(f"{one.column} {one.name}"), one.figures) for one in summary.slices]
-    width = max(10, *(len(name) for name, _ in rows))
-    lines = [" " * width + "".join(f"{name.replace('_', ' '):>19}" for name in shown)]
-    lines += [f"{name:<{width}}" + "".join(_cell(figures[n]) for n in shown) for name, figures in rows]
+    width = max(len(name) for name, _ in rows)
+    lines = [" " * width + "".join(f"{SHOWN[name]:>{room}}" for name, room in shown.items())]
+    lines += [
+        f"{name:<{width}}" + "".join(f"{_cell(figures[n]):>{room}}" for n, room in shown.items())
+        for name, figures in rows
+    ]
     lines += [f"warning: {warning}" for warning in summary.warnings]
     lines.append(f"{summary.output} is ready after {summary.seconds:.1f} s")
     return "\n".join(lines)
@@ -109,5 +124,5 @@ def _summary_text(summary: EvaluateSummary) -> str:
 
 def _cell(value: float | None) -> str:
     if value is None:
-        return f"{'-':>19}"
-    return f"{value:>19,}" if isinstance(value, int) else f"{value:>19.5g}"
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.5g}"
