@@ -25,7 +25,7 @@ def flip(path: Path, place: int, *, bit: int) -> None:
 
 def sealed(tree: dict[str, Any]) -> str:
     """Return the JSON of a manifest with the digest that docs/format.md says it must have."""
-    text = json.dumps(tree | {"digest": PLACE_OF_DIGEST}, ensure_ascii=False)
+    text = json.dumps(tree | {"digest": PLACE_OF_DIGEST})
     digest = hashlib.sha256(text.encode()).hexdigest()
     return text.replace(f'"digest": "{PLACE_OF_DIGEST}"', f'"digest": "{digest}"')
 
