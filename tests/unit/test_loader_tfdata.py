@@ -120,7 +120,7 @@ def test_a_damaged_shard_ends_the_iteration(shards: Path, tmp_path: Path) -> Non
 
 
 def test_the_example_in_the_docs_runs(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The examples of the loader's page run as they stand, beside a folder `shards`; those of PyTorch last."""
+    """The examples of the page run as they stand, beside a folder `shards`; those of PyTorch last."""
     examples = fenced(document("docs/loader.md"), "python")
     has_torch = importlib.util.find_spec("torch") is not None
     example = "".join(examples if has_torch else examples[:-1])
