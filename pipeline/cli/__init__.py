@@ -18,6 +18,7 @@ from pipeline.cli.display import escape
 from pipeline.cli.evaluate import evaluate_command
 from pipeline.cli.fetch import fetch_group
 from pipeline.cli.inspect import inspect_command
+from pipeline.cli.manual import ManualGroup
 from pipeline.cli.predict import predict_command
 from pipeline.cli.report import report_command
 from pipeline.cli.train import train_command
@@ -32,7 +33,9 @@ TERMINATED = 143
 INTERNAL = 1
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=ManualGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="csv-shard-pipeline", prog_name="pipeline")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
@@ -40,21 +43,24 @@ def cli(context: click.Context, *, debug: bool) -> None:
     """Turn a CSV too big for memory into training-ready shards, and train from them.
 
     \b
+    Examples:
       pipeline fetch simulated raw.csv --rows 200000
+      pipeline inspect raw.csv
       pipeline convert raw.csv shards/
       pipeline train shards/ -o model/
     """  # noqa: D301  # \b is click's mark for a paragraph that is not rewrapped
     context.obj = debug
 
 
+# In the order in which one needs them: so they are told.
 cli.add_command(fetch_group)
 cli.add_command(inspect_command)
 cli.add_command(convert_command)
+cli.add_command(verify_command)
+cli.add_command(report_command)
 cli.add_command(train_command)
 cli.add_command(evaluate_command)
 cli.add_command(predict_command)
-cli.add_command(verify_command)
-cli.add_command(report_command)
 
 
 class _Terminated(BaseException):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from pipeline.cli import convert_page, display
+from pipeline.cli.manual import Manual, complete_column, complete_path
 
 if TYPE_CHECKING:
     from pipeline.plan import ConvertOptions, ShardFormat
@@ -18,10 +19,17 @@ CHOICE_MISSING = click.Choice(["error", "drop", "mean"])
 CHOICE_NONFINITE = click.Choice(["error", "drop"])
 
 
-@click.command("convert", short_help="Turn a CSV into standardized, shuffled, exactly split shards.")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.argument("shards")
-@click.option("--label", metavar="NAME", help="The label column.  [default: 'label' or 'target']")
+@click.command(
+    "convert", cls=Manual, short_help="Turn a CSV into standardized, shuffled, exactly split shards."
+)
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", shell_complete=complete_path)
+@click.argument("shards", shell_complete=complete_path)
+@click.option(
+    "--label",
+    metavar="NAME",
+    shell_complete=complete_column,
+    help="The label column.  [default: 'label' or 'target']",
+)
 @click.option(
     "--label-kind",
     type=click.Choice(["auto", "classes", "number"]),
@@ -29,9 +37,26 @@ CHOICE_NONFINITE = click.Choice(["error", "drop"])
     show_default=True,
     help="Whether labels are classes or a quantity; auto looks at the first ones.",
 )
-@click.option("--weight", metavar="COL", help="A column of record weights; not a feature.")
-@click.option("--drop", multiple=True, metavar="COL", help="Leave a column out (repeatable).")
-@click.option("--keep", multiple=True, metavar="COL", help="Carry a column through, unused (repeatable).")
+@click.option(
+    "--weight",
+    metavar="COL",
+    shell_complete=complete_column,
+    help="A column of record weights; not a feature.",
+)
+@click.option(
+    "--drop",
+    multiple=True,
+    metavar="COL",
+    shell_complete=complete_column,
+    help="Leave a column out (repeatable).",
+)
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="COL",
+    shell_complete=complete_column,
+    help="Carry a column through, unused (repeatable).",
+)
 @click.option(
     "--format",
     "formats",
@@ -41,9 +66,17 @@ CHOICE_NONFINITE = click.Choice(["error", "drop"])
     show_default=True,
     help="Format of the shards (repeatable).",
 )
-@click.option("--split", default="0.8,0.1,0.1", show_default=True, help="Shares of train, val and test.")
-@click.option("--seed", type=int, default=42, show_default=True, help="Decides split and order.")
-@click.option("--shard-size", default="64MiB", show_default=True, help="Size a shard should have.")
+@click.option(
+    "--split",
+    metavar="A,B,C",
+    default="0.8,0.1,0.1",
+    show_default=True,
+    help="Shares of train, val and test.",
+)
+@click.option("--seed", type=int, metavar="N", default=42, show_default=True, help="Decides split and order.")
+@click.option(
+    "--shard-size", metavar="SIZE", default="64MiB", show_default=True, help="Size a shard should have."
+)
 @click.option(
     "--compression",
     type=click.Choice(["none", "zstd", "snappy", "gzip"]),
@@ -55,15 +88,21 @@ CHOICE_NONFINITE = click.Choice(["error", "drop"])
 @click.option("--no-header", is_flag=True, help="The first line is a record; columns are column_1, …")
 @click.option("--delimiter", metavar="CHAR", help="What stands between fields; \\t for tabs.  [default: ,]")
 @click.option("--on-bad-row", type=CHOICE_BAD, default="error", show_default=True, help="Unreadable rows.")
-@click.option("--max-rejects", type=click.IntRange(min=0), help="Give up beyond so many rows set aside.")
+@click.option(
+    "--max-rejects", type=click.IntRange(min=0), metavar="N", help="Give up beyond so many rows set aside."
+)
 @click.option(
     "--on-missing", type=CHOICE_MISSING, default="error", show_default=True, help="Cells without a value."
 )
 @click.option(
     "--on-nonfinite", type=CHOICE_NONFINITE, default="error", show_default=True, help="Infinite values."
 )
-@click.option("--memory", default="1GiB", show_default=True, help="Memory that each process may use.")
-@click.option("--workers", type=click.IntRange(min=1), help="Threads, or processes.  [default: all cores]")
+@click.option(
+    "--memory", metavar="SIZE", default="1GiB", show_default=True, help="Memory that each process may use."
+)
+@click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N", help="Threads, or processes.  [default: all cores]"
+)
 @click.option(
     "--engine",
     type=click.Choice(["local", "dask"]),

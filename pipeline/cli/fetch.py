@@ -10,20 +10,33 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli import display
+from pipeline.cli.manual import ManualGroup
 
 if TYPE_CHECKING:
     from pipeline.fetch import FetchSummary
 
 
-@click.group("fetch", short_help="Get sample data: simulated collisions, or the real HEPMASS.")
+@click.group(
+    "fetch", cls=ManualGroup, short_help="Get sample data: simulated collisions, or the real HEPMASS."
+)
 def fetch_group() -> None:
-    """Get data to work with."""
+    """Get data to work with: simulated collisions, or the real HEPMASS.
+
+    \b
+    Examples:
+      pipeline fetch simulated raw.csv --rows 1000000
+      pipeline fetch hepmass data/
+    """  # noqa: D301  # \b is click's mark for a paragraph that is not rewrapped
 
 
-@fetch_group.command("simulated")
+@fetch_group.command("simulated", short_help="Write simulated collisions in the format of HEPMASS.")
 @click.argument("dest", type=click.Path(path_type=Path))
-@click.option("--rows", type=click.IntRange(min=1), default=200_000, show_default=True, help="Records.")
-@click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Which data.")
+@click.option(
+    "--rows", type=click.IntRange(min=1), metavar="N", default=200_000, show_default=True, help="Records."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="N", default=42, show_default=True, help="Which data."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON summary on standard output.")
 @click.option("--quiet", is_flag=True, help="No progress, no summary.")
 def simulated(dest: Path, *, rows: int, seed: int, as_json: bool, quiet: bool) -> None:
@@ -32,7 +45,7 @@ def simulated(dest: Path, *, rows: int, seed: int, as_json: bool, quiet: bool) -
     The same rows and seed give the same bytes. A DEST that ends in .gz is compressed.
 
     \b
-    Example:
+    Examples:
       pipeline fetch simulated raw.csv --rows 1000000
     """  # noqa: D301  # \b is click's mark for a paragraph that is not rewrapped
     from pipeline.fetch import fetch_simulated  # noqa: PLC0415  # loads NumPy
@@ -41,7 +54,7 @@ def simulated(dest: Path, *, rows: int, seed: int, as_json: bool, quiet: bool) -
     _print(fetch_simulated(dest, num_records=rows, seed=seed, progress=bars), as_json=as_json, quiet=quiet)
 
 
-@fetch_group.command("hepmass")
+@fetch_group.command("hepmass", short_help="Download the real HEPMASS, and check it.")
 @click.argument("dest", type=click.Path(path_type=Path))
 @click.option(
     "--part",
@@ -58,7 +71,7 @@ def hepmass(dest: Path, *, part: str, as_json: bool, quiet: bool) -> None:
     A download that broke off continues where it was.
 
     \b
-    Example:
+    Examples:
       pipeline fetch hepmass data/ --part test
     """  # noqa: D301  # \b is click's mark for a paragraph that is not rewrapped
     from pipeline.fetch import fetch_hepmass  # noqa: PLC0415

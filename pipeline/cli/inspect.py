@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli import dataset_page, source_page
+from pipeline.cli.manual import Manual, complete_column, complete_path
 from pipeline.errors import OptionError
 
 if TYPE_CHECKING:
@@ -30,9 +31,14 @@ CODE = [
 ]
 
 
-@click.command("inspect", short_help="Look at a CSV before converting it, or at a dataset.")
-@click.argument("what", nargs=-1, required=True, metavar="SHARDS|SOURCE...")
-@click.option("--label", metavar="NAME", help="Of a source: the label column.  [default: found out]")
+@click.command("inspect", cls=Manual, short_help="Look at a CSV before converting it, or at a dataset.")
+@click.argument("what", nargs=-1, required=True, metavar="SHARDS|SOURCE...", shell_complete=complete_path)
+@click.option(
+    "--label",
+    metavar="NAME",
+    shell_complete=complete_column,
+    help="Of a source: the label column.  [default: found out]",
+)
 @click.option("--delimiter", metavar="CHAR", help="Of a source: between fields.  [default: found out]")
 @click.option("--header/--no-header", default=None, help="Of a source: the first line.  [default: found out]")
 @click.option(

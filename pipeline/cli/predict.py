@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli import display
+from pipeline.cli.manual import Manual
 
 if TYPE_CHECKING:
     from pipeline.predict import PredictOptions, PredictSummary
@@ -19,7 +20,7 @@ CHOICE_MISSING = click.Choice(["error", "drop", "mean"])
 CHOICE_NONFINITE = click.Choice(["error", "drop"])
 
 
-@click.command("predict", short_help="Write what a model says of every row of a CSV.")
+@click.command("predict", cls=Manual, short_help="Write what a model says of every row of a CSV.")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.argument("output", type=click.Path(path_type=Path))

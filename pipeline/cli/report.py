@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from pipeline.cli import display
+from pipeline.cli.manual import Manual
 
 
-@click.command("report", short_help="One HTML page about a dataset or a model.")
+@click.command("report", cls=Manual, short_help="One HTML page about a dataset or a model.")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
     "-o",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli import display
+from pipeline.cli.manual import Manual
 
 if TYPE_CHECKING:
     from pipeline.train import TrainOptions, TrainSummary
@@ -30,7 +31,7 @@ def _by_model(dense: object, resnet: object, text: str) -> str:
     return f"{text}  [default: {dense}; resnet: {resnet}]"
 
 
-@click.command("train", short_help="Train a network on shards; the model takes raw rows.")
+@click.command("train", cls=Manual, short_help="Train a network on shards; the model takes raw rows.")
 @click.argument("shards", type=click.Path(path_type=Path))
 @click.option(
     "-o",

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli import display
+from pipeline.cli.manual import Manual
 
 if TYPE_CHECKING:
     from pipeline.verify import VerifySummary
 
 
-@click.command("verify", short_help="Read every byte of a dataset and say what is damaged.")
+@click.command("verify", cls=Manual, short_help="Read every byte of a dataset and say what is damaged.")
 @click.argument("shards", type=click.Path(path_type=Path))
 @click.option("--workers", type=click.IntRange(min=1), help="Threads.  [default: all cores]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON summary on standard output.")
@@ -26,7 +27,7 @@ def verify_command(shards: Path, *, workers: int | None, as_json: bool, quiet: b
     Names every shard that is missing, cut or damaged, down to a single bit; the status is 4 if there is one.
 
     \b
-    Example:
+    Examples:
       pipeline verify shards/
     """  # noqa: D301  # \b is click's mark for a paragraph that is not rewrapped
     from pipeline.verify import verify  # noqa: PLC0415  # loads NumPy and pyarrow

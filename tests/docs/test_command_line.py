@@ -15,6 +15,8 @@ from support.documents import ROOT, document
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from support.command import Command
+
 
 def commands(group: click.Group, path: str = "pipeline") -> Iterator[tuple[str, click.Command]]:
     """Yield every command that does something, with the words that call it."""
@@ -36,14 +38,34 @@ def examples(command: click.Command) -> list[str]:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_shows_an_example_that_is_accepted(name: str) -> None:
+def test_help_shows_examples_that_are_accepted(name: str) -> None:
     """Each example in the help of a command calls that command, with options and values it accepts."""
     shown = examples(COMMANDS[name])
     assert shown, "the help of every command has an example"
     for line in shown:
         assert line.startswith(name)
-        words = shlex.split(line, comments=True)[len(name.split()) :]
+        words = shlex.split(line.partition(" > ")[0], comments=True)[len(name.split()) :]
         COMMANDS[name].make_context(name, words)
+
+
+@pytest.mark.parametrize("name", ["pipeline", "pipeline fetch", *COMMANDS])
+def test_help_is_a_manual_page(name: str, pipeline_command: Command) -> None:
+    """Usage, what it does, examples, options, and of every command the exit statuses, in this order."""
+    help_text = pipeline_command(*name.split()[1:], "--help").stdout
+    headings = ["Usage:", "\n  Examples:", "--help", *(["\nExit status:"] if name in COMMANDS else [])]
+    places = [help_text.index(heading) for heading in headings]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_tells_every_option_once(name: str, pipeline_command: Command) -> None:
+    """Every option stands in one section, under what it is about."""
+    help_text = pipeline_command(*name.split()[1:], "--help").stdout
+    for option in COMMANDS[name].params:
+        if isinstance(option, click.Option):
+            assert (
+                len(re.findall(rf"^  (?:-\w, )?{option.opts[-1]}(?![\w-])", help_text, re.MULTILINE)) == 1
+            ), option.name
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -56,5 +78,6 @@ def test_every_option_has_help(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_documents_mention_every_command(name: str) -> None:
     """README or docs tell of every command."""
-    pages = ["README.md", "data/README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+    written = set(ROOT.glob("docs/**/*.md")) - {ROOT / "docs" / "cli.md"}  # which is made of the help
+    pages = ["README.md", "data/README.md", *(path.relative_to(ROOT).as_posix() for path in written)]
     assert any(name in document(page) for page in pages)
