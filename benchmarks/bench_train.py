@@ -24,6 +24,7 @@ from sources import simulated
 from pipeline import backend
 from pipeline.loader import batches, dataset
 from pipeline.models import dense
+from pipeline.models.inputs import Inputs
 from pipeline.models.target import Target
 from pipeline.train.options import REPORT_LAYERS
 
@@ -71,7 +72,7 @@ def network() -> Any:  # noqa: ANN401  # Keras has no types
     """Return the default network, compiled."""
     num_features = len(next(batches(SHARDS, "train", 1, seed=SEED))[0][0])
     made = dense.build(
-        num_features,
+        Inputs(num_numbers=num_features),
         TWO_CLASSES,
         layers=REPORT_LAYERS,
         activation="relu",

@@ -22,7 +22,8 @@
     │   ├── SourceChangedError    E114  the source changed while it was read
     │   ├── DelimiterError        E115  one column found: wrong delimiter
     │   ├── LineTooLongError      E116  no end of line within the limit
-    │   └── TooManyRejectsError   E117  more rows set aside than --max-rejects
+    │   ├── TooManyRejectsError   E117  more rows set aside than --max-rejects
+    │   └── CategoriesError       E118  a category with too many values
     ├── DatasetError              E4xx  shards and models    4
     │   ├── ManifestError         E401  no manifest, or one that cannot be used
     │   ├── ShardError            E402  a shard missing, cut or damaged
@@ -235,6 +236,12 @@ class TooManyRejectsError(InputError):
     """More rows were set aside than `--max-rejects` allows."""
 
     code = "E117"
+
+
+class CategoriesError(InputError, ValueError):
+    """A category has too many different values."""
+
+    code = "E118"
 
 
 class DatasetError(PipelineError):

@@ -13,14 +13,21 @@ from pipeline.errors import ColumnNotFoundError, HeaderError, OptionError, TextC
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-Role = Literal["feature", "label", "weight", "keep", "drop"]
-Reading = Literal["number", "integer", "text"]
+Role = Literal["feature", "category", "label", "weight", "keep", "drop"]
+Reading = Literal["number", "integer", "text", "boolean", "datetime"]
 LabelKind = Literal["classes", "number"]
 
 DEFAULT_LABELS = ("label", "target")
+UNUSED = "--drop {0} to leave it out, or --keep {0} to carry it through unused"
 
 # What a cell is read as: IEEE double, 64-bit integer, or the text itself.
-READING_DTYPE: dict[Reading, str] = {"number": "float64", "integer": "int64", "text": "string"}
+READING_DTYPE: dict[Reading, str] = {
+    "number": "float64",
+    "boolean": "float64",  # 0 or 1
+    "datetime": "float64",  # seconds since 1970, UTC
+    "integer": "int64",
+    "text": "string",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +43,14 @@ class Column:
     whole: bool = False
 
     def dtype(self, label_kind: LabelKind) -> str:
-        """Return the column's dtype in a shard; a class label is an index into the classes."""
+        """Return the column's dtype in a shard; a class label is an index into the classes.
+
+        A category is 1 + an index into the vocabulary; 0 stands for all that is not in it.
+        """
         if self.role in {"feature", "weight"}:
             return "float32"
+        if self.role == "category":
+            return "int64"
         if self.role == "label":
             return "int64" if label_kind == "classes" else "float64"
         return READING_DTYPE[self.reading]
@@ -72,8 +84,13 @@ class Schema:
 
     @property
     def features(self) -> tuple[Column, ...]:
-        """The feature columns, in the order of the header: the columns of a feature matrix."""
+        """The features that are numbers, in the order of the header: the columns of a feature matrix."""
         return self.with_role("feature")
+
+    @property
+    def categories(self) -> tuple[Column, ...]:
+        """The features that are categories, in the order of the header; their cells are read as text."""
+        return self.with_role("category")
 
     @property
     def label(self) -> Column:
@@ -91,7 +108,7 @@ class Schema:
 
         Features first, so that a feature matrix is a view of it and never a copy.
         """
-        others = (c for c in self.used if c.reading == "number" and c.role != "feature")
+        others = (c for c in self.used if c.reading not in {"integer", "text"} and c.role != "feature")
         return (*self.features, *others)
 
     @property
@@ -117,6 +134,8 @@ class RoleOptions:
     weight: str | None = None
     drop: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    datetime: tuple[str, ...] = ()
 
 
 def clean_names(header: Sequence[str]) -> tuple[str, ...]:
@@ -163,6 +182,8 @@ def assign_roles(names: Sequence[str], options: RoleOptions) -> dict[str, Role]:
     wanted += [(options.weight, "weight", "--weight")] if options.weight else []
     wanted += [(name, "drop", "--drop") for name in options.drop]
     wanted += [(name, "keep", "--keep") for name in options.keep]
+    wanted += [(name, "category", "--categorical") for name in options.categorical]
+    wanted += [(name, "feature", "--datetime") for name in options.datetime]
     roles: dict[str, Role] = dict.fromkeys(names, "feature")
     claimed: dict[str, str] = {}
     for name, role, flag in wanted:
@@ -173,7 +194,7 @@ def assign_roles(names: Sequence[str], options: RoleOptions) -> dict[str, Role]:
         if claimed.setdefault(name, flag) != flag:
             raise OptionError(f"column {name!r} is named by {claimed[name]} and by {flag}")
         roles[name] = role
-    if "feature" not in roles.values():
+    if not {"feature", "category"} & set(roles.values()):
         raise OptionError("no feature column is left", hint="drop or keep fewer columns")
     return roles
 
@@ -209,7 +230,7 @@ def build_schema(
             raise TextColumnError(
                 f"a {role} column must hold numbers, this one holds text",
                 column=name,
-                hint=f"pass --drop {name} to leave it out, or --keep {name} to carry it through unused",
+                hint=_text_hint(name, role),
             )
     columns = (
         Column(name=name, role=role, reading=_reading(role, readings[name]), whole=name in whole)
@@ -218,7 +239,17 @@ def build_schema(
     return Schema(columns=tuple(columns), label_kind=label_kind)
 
 
+def _text_hint(name: str, role: Role) -> str:
+    if role == "weight":
+        return "name another column for --weight"
+    return f"pass --categorical {name} to train on its values, or {UNUSED.format(name)}"
+
+
 def _reading(role: Role, found: Reading) -> Reading:
+    if role == "category":
+        return "text"
+    if found == "boolean" and role in {"label", "keep"}:
+        return "text"  # classes by their names; and what is carried along stays as it is
     # An integer reading keeps identifiers beyond 2**53 exact; everything that is computed with is a double.
     return "number" if found == "integer" and role != "keep" else found
 

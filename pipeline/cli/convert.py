@@ -58,6 +58,20 @@ CHOICE_NONFINITE = click.Choice(["error", "drop"])
     help="Carry a column through, unused (repeatable).",
 )
 @click.option(
+    "--categorical",
+    multiple=True,
+    metavar="COL",
+    shell_complete=complete_column,
+    help="A feature of few different values, words or codes (repeatable).",
+)
+@click.option(
+    "--datetime",
+    multiple=True,
+    metavar="COL",
+    shell_complete=complete_column,
+    help="A feature of dates or times, ISO 8601: seconds since 1970 (repeatable).",
+)
+@click.option(
     "--format",
     "formats",
     multiple=True,
@@ -132,6 +146,7 @@ def convert_command(sources: tuple[str, ...], shards: str, **given: Any) -> None
       pipeline convert raw.csv shards/
       pipeline convert 'days/*.csv.gz' s3://bucket/shards --engine dask
       pipeline convert events.csv.gz shards/ --label signal --drop run --keep event_id
+      pipeline convert rides.csv shards/ --categorical city --datetime started --on-missing mean
       pipeline convert table.tsv shards/ --delimiter '\\t' --no-header --label column_1
     """  # noqa: D301  # \b is click's mark for a paragraph that is not rewrapped
     if given["workers"]:
@@ -186,7 +201,12 @@ def _options(given: dict[str, Any]) -> ConvertOptions:
             on_nonfinite=given["on_nonfinite"],
         ),
         roles=RoleOptions(
-            label=given["label"], weight=given["weight"], drop=given["drop"], keep=given["keep"]
+            label=given["label"],
+            weight=given["weight"],
+            drop=given["drop"],
+            keep=given["keep"],
+            categorical=given["categorical"],
+            datetime=given["datetime"],
         ),
         label_kind=given["label_kind"],
         formats=formats,

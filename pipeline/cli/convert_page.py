@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.convert.rehearsal import Rehearsal
     from pipeline.manifest import Split
     from pipeline.plan import ConvertPlan
+    from pipeline.schema import Column, Schema
     from pipeline.storage.paths import AnyPath
 
 SHOWN_NAMES = 8
@@ -59,7 +60,8 @@ def plan_page(plan: ConvertPlan, target: AnyPath, rehearsal: Rehearsal | None) -
         {
             "source": _source(plan),
             "label": f"{schema.label.name} ({schema.label_kind})",
-            "features": f"{len(schema.features)}: {_listed([c.name for c in schema.features])}",
+            "features": f"{len(schema.features)}: {_listed([_read_as(c) for c in schema.features])}",
+            **_categories(schema),
             "others": _listed(extra),
         }
     )
@@ -87,6 +89,15 @@ def _source(plan: ConvertPlan) -> str:
         return f"{len(plan.files):,} files, {plan.files[0].path} to {plan.files[-1].path}, {size}"
     packed = plan.files[0].compression
     return f"{plan.files[0].path}, {size}" + (f", {packed}" if packed != "none" else "")
+
+
+def _read_as(column: Column) -> str:
+    return f"{column.name} ({column.reading})" if column.reading in {"boolean", "datetime"} else column.name
+
+
+def _categories(schema: Schema) -> dict[str, str]:
+    names = [column.name for column in schema.categories]
+    return {"categories": f"{len(names)}: {_listed(names)}"} if names else {}
 
 
 def _listed(names: Sequence[str]) -> str:

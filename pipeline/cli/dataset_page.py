@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SHOWN_COLUMNS = 40
 SHOWN_CLASSES = 10
+SHOWN_VALUES = 4  # of a category
 
 
 def dataset_page(report: DatasetReport, *, show_all: bool) -> Page:
@@ -29,6 +30,7 @@ def dataset_page(report: DatasetReport, *, show_all: bool) -> Page:
             "records": _accounts(manifest),
             "size": f"{amount(num_bytes, 'bytes')} of {' and '.join(manifest.formats)}",
             "features": f"{len(manifest.features)} of float32, {scale}",
+            **_categories(manifest),
             "label": _dataset_label(manifest),
             "made by": f"{manifest.generator.name} {manifest.generator.version}",
             "fingerprint": manifest.fingerprint,
@@ -40,9 +42,9 @@ def dataset_page(report: DatasetReport, *, show_all: bool) -> Page:
     page.heading(f"{len(manifest.columns):,} columns; moments of the train split, in raw units")
     shown = manifest.columns if show_all else manifest.columns[:SHOWN_COLUMNS]
     page.table(
-        ("column", "role", "dtype", "mean", "std", "min", "max", "missing"),
+        ("column", "role", "dtype", "mean", "std", "min", "max", "missing", "values"),
         map(_dataset_row, shown),
-        left=["column", "role", "dtype"],
+        left=["column", "role", "dtype", "values"],
     )
     page.more_columns(len(manifest.columns) - len(shown))
     page.heading("source")
@@ -64,6 +66,12 @@ def _accounts(manifest: Manifest) -> str:
     counts = manifest.records
     blank = f", {counts.blank:,} blank lines" if counts.blank else ""
     return f"{counts.read:,} read = {counts.written:,} written + {counts.rejected:,} rejected{blank}"
+
+
+def _categories(manifest: Manifest) -> dict[str, str]:
+    if not manifest.categories:
+        return {}
+    return {"categories": f"{len(manifest.categories)} of int64: 1 + a place in the vocabulary, 0 for others"}
 
 
 def _dataset_label(manifest: Manifest) -> str:
@@ -98,7 +106,7 @@ def _split_rows(manifest: Manifest) -> tuple[list[str], list[list[str]]]:
 def _dataset_row(column: ColumnEntry) -> tuple[str, ...]:
     found = column.moments
     if found is None:
-        return cut(column.name), column.role, column.dtype, "", "", "", "", ""
+        return cut(column.name), column.role, column.dtype, "", "", "", "", "", _values(column)
     low = "" if found.min is None else f"{found.min:.5g}"
     high = "" if found.max is None else f"{found.max:.5g}"
     missing = f"{found.missing:,}" if found.missing else ""
@@ -111,7 +119,17 @@ def _dataset_row(column: ColumnEntry) -> tuple[str, ...]:
         low,
         high,
         missing,
+        column.reading or "",
     )
+
+
+def _values(column: ColumnEntry) -> str:
+    """Return the most frequent values of a category."""
+    if column.vocabulary is None:
+        return ""
+    more = len(column.vocabulary) - SHOWN_VALUES
+    shown = ", ".join(map(cut, column.vocabulary[:SHOWN_VALUES]))
+    return shown + (f" … {more:,} more" if more > 0 else "")
 
 
 def _option(value: Any) -> str:  # noqa: ANN401  # whatever the manifest has
@@ -138,6 +156,8 @@ def _rejects(page: Page, report: DatasetReport) -> None:
 
 def dataset_json(report: DatasetReport) -> dict[str, Any]:
     """Return what a dataset holds, as JSON values."""
+    from pipeline.manifest import column_tree  # noqa: PLC0415  # not for --help
+
     manifest = report.manifest
     splits = {
         name: {
@@ -161,7 +181,7 @@ def dataset_json(report: DatasetReport) -> dict[str, Any]:
             "classes": manifest.label.classes,
         },
         "splits": splits,
-        "columns": [dataclasses.asdict(column) for column in manifest.columns],
+        "columns": [column_tree(column) for column in manifest.columns],
         "options": manifest.options,
         "source": dataclasses.asdict(manifest.source),
         "rejects": [

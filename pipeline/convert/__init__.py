@@ -8,7 +8,6 @@ them.
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -21,11 +20,11 @@ from pipeline.convert.describing import build_manifest, fingerprint, rejects_ent
 from pipeline.convert.disk import check_room
 from pipeline.convert.journal import Journal
 from pipeline.convert.planning import make_plan
+from pipeline.convert.train_split import check_finite, vocabularies_of
 from pipeline.convert.work import ThreadWork
 from pipeline.convert.writing import Finish
 from pipeline.errors import (
     InputError,
-    NonFiniteError,
     PipelineError,
     SourceChangedError,
     TargetExistsError,
@@ -44,6 +43,7 @@ from pipeline.storage.publication import check_target, staging_anywhere, staging
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from pipeline.convert.vocabulary import Vocabulary
     from pipeline.convert.work import Work
     from pipeline.convert.writing import WrittenShard
     from pipeline.manifest import Manifest
@@ -233,10 +233,19 @@ def _write(
         num_bytes_per_record=per_record,
     )
     train = _train_moments(plan, accounts, work, batch_records)
-    _check_finite(plan, train)
+    check_finite(plan, train)
+    known = vocabularies_of(plan, work, batch_records)
     classes = tuple(sorted(accounts.labels, key=lambda value: (isinstance(value, str), value)))
     accounts.warnings += cautions(plan, accounts, train, classes)
-    finish = _finish(plan, accounts, train, classes, batch_records, folder)
+    finish = _finish(
+        plan,
+        accounts,
+        train,
+        classes=classes,
+        known=known,
+        batch_records=batch_records,
+        folder=folder,
+    )
     progress.start("writing shards", total=index.num_records, unit="records")
     written: list[WrittenShard] = []
     with closing(work.write(specs, finish)) as shards:
@@ -244,7 +253,7 @@ def _write(
             written.append(shard)
             progress.advance(shard.spec.end - shard.spec.begin)
     progress.finish()
-    return build_manifest(plan, accounts, train, classes, written)
+    return build_manifest(plan, accounts, train, classes, known, written)
 
 
 def _train_moments(plan: ConvertPlan, accounts: Accounts, work: Work, batch_records: int) -> Moments:
@@ -262,23 +271,13 @@ def _train_moments(plan: ConvertPlan, accounts: Accounts, work: Work, batch_reco
     return moments.merge(accounts.moments, work.moments(certain, train_end, batch_records))
 
 
-def _check_finite(plan: ConvertPlan, train: Moments) -> None:
-    """Raise if a column that is computed with has values whose squares leave the range of a double."""
-    for column, std in zip(plan.schema.numbers, train.std().tolist(), strict=True):
-        if column.role != "keep" and not math.isfinite(std):
-            raise NonFiniteError(
-                "the values are too large: their variance leaves the range of a double",
-                path=str(plan.files[0].path),
-                column=column.name,
-                hint=f"pass --drop {column.name} to leave it out, or --keep {column.name} to carry it",
-            )
-
-
-def _finish(
+def _finish(  # all that is known by now
     plan: ConvertPlan,
     accounts: Accounts,
     train: Moments,
+    *,
     classes: tuple[float | str, ...],
+    known: tuple[Vocabulary, ...],
     batch_records: int,
     folder: AnyPath,
 ) -> Finish:
@@ -286,6 +285,7 @@ def _finish(
     return Finish(
         schema=plan.schema,
         classes=classes,
+        vocabularies=known,
         mean=train.mean[:num_features],
         scale=train.scale()[:num_features],
         standardize=plan.options.identity.standardize,

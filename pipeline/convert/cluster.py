@@ -14,7 +14,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline import moments as moments_of
-from pipeline.convert.cluster_tasks import Shared, Span, moments_task, prepare, read_task, write_task
+from pipeline.convert import vocabulary
+from pipeline.convert.cluster_tasks import (
+    Shared,
+    Span,
+    categories_task,
+    moments_task,
+    prepare,
+    read_task,
+    write_task,
+)
 from pipeline.convert.exchange import exchange_of
 from pipeline.engine.dask import existing_cluster, local_cluster, reported
 from pipeline.errors import InputError, UsageError
@@ -101,15 +110,24 @@ class ClusterWork:
 
     def moments(self, begin: int, end: int, batch_records: int) -> Moments:
         """Return the moments of the numeric columns over the ranks [begin, end), merged in order of rank."""
-        index = self.index()
-        total = moments_of.empty(index.shape[0])
-        shards = max(1, self._exchange.num_writing_tasks)
-        step = max(1, index.num_records // shards // batch_records) * batch_records
-        tasks = [(low, min(low + step, end), batch_records) for low in range(begin, end, step)]
+        total = moments_of.empty(self.index().shape[0])
+        tasks = self._intervals_of(begin, end, batch_records)
         for found in in_order(self._engine.map_tasks(moments_task, self._gathering(), tasks)):
             for moments in found:
                 total = moments_of.merge(total, moments)
         return total
+
+    def category_counts(self, begin: int, end: int, batch_records: int) -> vocabulary.Counts:
+        """Return how often each category has which value among the ranks [begin, end)."""
+        tasks = self._intervals_of(begin, end, batch_records)
+        found = self._engine.map_tasks(categories_task, self._gathering(), tasks)
+        return vocabulary.total((counts for _, counts in found), self._plan.schema)
+
+    def _intervals_of(self, begin: int, end: int, batch_records: int) -> list[tuple[int, int, int]]:
+        """Return tasks, each an interval of the ranks [begin, end) of whole batches."""
+        shards = max(1, self._exchange.num_writing_tasks)
+        step = max(1, self.index().num_records // shards // batch_records) * batch_records
+        return [(low, min(low + step, end), batch_records) for low in range(begin, end, step)]
 
     def write(self, specs: Sequence[ShardSpec], finish: Finish) -> Generator[WrittenShard, None, None]:
         """Write the shards that are not there yet; yield all of them in order."""

@@ -1,7 +1,8 @@
 """Owns what a worker of a cluster does: the tasks of a conversion, and what each leaves in storage.
 
     read_task      reads consecutive byte ranges and writes run files into the staging folder
-    moments_task   takes some row groups
+    moments_task   takes some row groups, as does
+    categories_task
     write_task     writes consecutive shards into the staging folder
 
 What a task writes depends on nothing but the task, and appears whole, so it may be done twice, and by two at
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import xxhash
 
+from pipeline.convert import vocabulary
 from pipeline.convert.journal_entries import FinishedRun
 from pipeline.convert.memory import settle_process
 from pipeline.convert.reading import read_range
@@ -173,6 +175,16 @@ def moments_task(shared: Shared, task: tuple[int, int, int]) -> tuple[Moments, .
     with system_errors_told(shared.folder, hint=HINT):
         ahead = ReadAhead(num_bytes=shared.window_bytes, end=end)
         return tuple(moments_of_batches(index, begin, end, batch_records, ahead=ahead))
+
+
+def categories_task(shared: Shared, task: tuple[int, int, int]) -> vocabulary.Counts:
+    """Return how often each category has which value in an interval of ranks: (begin, end, batch_records)."""
+    begin, end, batch_records = task
+    index, schema = _index(shared), shared.plan.schema
+    with system_errors_told(shared.folder, hint=HINT):
+        ahead = ReadAhead(num_bytes=shared.window_bytes, end=end)
+        batches = index.batches(begin, end, batch_records, ahead=ahead)
+        return vocabulary.total((vocabulary.counts_of(pieces, schema) for pieces in batches), schema)
 
 
 def write_task(shared: Shared, specs: tuple[ShardSpec, ...]) -> tuple[WrittenShard, ...]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.convert.accounts import Accounts
+    from pipeline.convert.vocabulary import Vocabulary
     from pipeline.convert.writing import WrittenShard
     from pipeline.moments import Moments
     from pipeline.plan import ConvertPlan
@@ -40,6 +41,11 @@ def identity_options(plan: ConvertPlan) -> dict[str, Any]:
     """Return every option that changes the bytes of a dataset, as JSON values."""
     identity, options = plan.options.identity, plan.options
     by_role = {role: [c.name for c in plan.schema.with_role(role)] for role in ("weight", "drop", "keep")}
+    # Only where there are any: datasets without them keep the fingerprint they have always had.
+    read_as = {
+        "categorical": [column.name for column in plan.schema.categories],
+        "datetime": [column.name for column in plan.schema.used if column.reading == "datetime"],
+    }
     return {
         "seed": identity.seed,
         "split": [float(share) for share in identity.split],
@@ -47,6 +53,7 @@ def identity_options(plan: ConvertPlan) -> dict[str, Any]:
         "label": plan.schema.label.name,
         "label_kind": plan.schema.label_kind,
         **by_role,
+        **{name: columns for name, columns in read_as.items() if columns},
         "has_header": options.has_header,
         "delimiter": plan.dialect.delimiter,
         "on_bad_row": identity.on_bad_row,
@@ -75,6 +82,7 @@ def build_manifest(
     accounts: Accounts,
     moments: Moments,
     classes: Sequence[float | str],
+    known: Sequence[Vocabulary],
     shards: Sequence[WrittenShard],
 ) -> Manifest:
     """Return the manifest of a dataset whose shards are all written."""
@@ -122,7 +130,7 @@ def build_manifest(
             classes=names,
             counts=counts if classes else {},
         ),
-        columns=_columns(plan, moments),
+        columns=_columns(plan, moments, known),
         splits=splits,
         warnings=tuple(warnings),
     )
@@ -132,15 +140,19 @@ def _class_value(value: float | str) -> int | str:
     return value if isinstance(value, str) else int(value)
 
 
-def _columns(plan: ConvertPlan, moments: Moments) -> tuple[ColumnEntry, ...]:
+def _columns(plan: ConvertPlan, moments: Moments, known: Sequence[Vocabulary]) -> tuple[ColumnEntry, ...]:
     schema = plan.schema
     rows = {column.name: row for row, column in enumerate(schema.numbers)}
+    of_category = dict(zip((column.name for column in schema.categories), known, strict=True))
     return tuple(
         ColumnEntry(
             name=column.name,
             role=column.role,
             dtype=column.dtype(schema.label_kind),
             moments=_column_moments(moments, rows[column.name]) if column.name in rows else None,
+            reading=column.reading if column.reading in {"boolean", "datetime"} else None,
+            vocabulary=of_category[column.name].values if column.name in of_category else None,
+            counts=of_category[column.name].counts if column.name in of_category else None,
         )
         for column in schema.used
     )

@@ -10,7 +10,7 @@ from pipeline.convert import memory
 from pipeline.convert.disk import plan_disk
 from pipeline.errors import FieldCountError, LabelError, OptionError, PipelineError, TextColumnError
 from pipeline.plan import ConvertPlan, Estimates, cut_shards, record_bytes, row_group_records
-from pipeline.schema import assign_roles, build_schema
+from pipeline.schema import UNUSED, assign_roles, build_schema
 from pipeline.source import cells, columns
 from pipeline.source import sniff as sniffing
 from pipeline.standard_input import StandardInput
@@ -105,7 +105,8 @@ def _schema(sniffed: Sniffed, options: ConvertOptions) -> Schema:
         error.line = sniffed.lines[0]
         raise
     whole = {name for name, column in found.items() if column.whole and column.reading != "text"}
-    readings = {name: column.reading for name, column in found.items()}
+    readings: dict[str, Reading] = {name: column.reading for name, column in found.items()}
+    readings |= dict.fromkeys(options.roles.datetime, "datetime")
     label = next(name for name, role in roles.items() if role == "label")
     at = sniffed.names.index(label)
     labels = [row[at] for row in sniffed.rows if len(row) == len(sniffed.names)]
@@ -126,13 +127,15 @@ def _point_at_text(error: TextColumnError, sniffed: Sniffed) -> None:
             error.message += f" such as {cells.shortened(row[at])!r}"
             if cells.number_hint(row[at].strip()) == cells.SEPARATED_HINT:
                 error.hint = cells.SEPARATED_HINT
+            elif cells.DATETIME.fullmatch(row[at].strip(cells.BLANKS)):
+                error.hint = f"pass --datetime {error.column}, or {UNUSED.format(error.column)}"
             return
 
 
 def _label_kind(name: str, labels: list[str], reading: Reading, options: ConvertOptions) -> LabelKind:
     if options.label_kind == "auto":
         return columns.label_kind(labels, reading)
-    if options.label_kind == "number" and reading == "text":
+    if options.label_kind == "number" and reading in {"text", "boolean"}:
         raise LabelError("the label holds text", column=name, hint="pass --label-kind classes")
     return options.label_kind
 

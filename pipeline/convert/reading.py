@@ -35,7 +35,8 @@ class RangeSummary:
 
     `moments` are those of the numeric columns over the records that are in the train split for certain;
     `labels` the distinct labels, if they are classes; `inexact` the columns with integers that doubles cannot
-    tell apart; `kept_text_bytes` the size of the text columns; `begin` the offset of the range in the text;
+    tell apart; `kept_text_bytes` the size of the text columns but the
+    categories, which shards hold as integers; `begin` the offset of the range in the text;
     `ends_open` whether its last line has no line end.
     """
 
@@ -112,7 +113,11 @@ def _ordered(
         moments=moments_of.of_batch(run.numbers[:, :num_certain].astype(np.float64)),
         labels=labels,
         inexact=_inexact(parsed, plan),
-        kept_text_bytes=sum(text_bytes(column) for column in parsed.texts),
+        kept_text_bytes=sum(
+            text_bytes(values)
+            for column, values in zip(plan.schema.texts, parsed.texts, strict=True)
+            if column.role != "category"
+        ),
         begin=text.begin,
         ends_open=bool(text.text) and not text.text.endswith(b"\n"),
     )

@@ -1,7 +1,7 @@
 """Owns how the threads of this process do the two halves of a conversion.
 
     read      byte ranges → runs, in memory as far as `--memory` allows; summaries in range order
-    moments   of an interval of ranks
+    moments   of an interval of ranks, and how often categories have which value
     write     runs → shards
 
 Neighbours: `reading` and `writing` are the halves, `cluster` does them otherwise, `engine` maps tasks.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from pipeline.convert import vocabulary
 from pipeline.convert.reading import read_range
 from pipeline.convert.writing import moments_of_ranks, write_shard
 from pipeline.engine.local import map_tasks
@@ -48,6 +49,9 @@ class Work(Protocol):
 
     def moments(self, begin: int, end: int, batch_records: int) -> Moments:
         """Return the moments of the numeric columns over the ranks [begin, end), merged in order of rank."""
+
+    def category_counts(self, begin: int, end: int, batch_records: int) -> vocabulary.Counts:
+        """Return how often each category has which value among the ranks [begin, end)."""
 
     def write(self, specs: Sequence[ShardSpec], finish: Finish) -> Generator[WrittenShard, None, None]:
         """Write the shards that are not there yet; yield all of them in order."""
@@ -97,6 +101,12 @@ class ThreadWork:
     def moments(self, begin: int, end: int, batch_records: int) -> Moments:
         """See `Work.moments`."""
         return moments_of_ranks(self.index(), begin, end, batch_records)
+
+    def category_counts(self, begin: int, end: int, batch_records: int) -> vocabulary.Counts:
+        """See `Work.category_counts`."""
+        schema = self._plan.schema
+        batches = self.index().batches(begin, end, batch_records)
+        return vocabulary.total((vocabulary.counts_of(pieces, schema) for pieces in batches), schema)
 
     def write(self, specs: Sequence[ShardSpec], finish: Finish) -> Generator[WrittenShard, None, None]:
         """See `Work.write`."""

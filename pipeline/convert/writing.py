@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import moments as moments_of
+from pipeline.convert.vocabulary import category_indices
 from pipeline.errors import NonFiniteError
 from pipeline.formats.batch import ShardBatch, ShardColumn
 from pipeline.manifest import ShardEntry
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pipeline.convert.vocabulary import Vocabulary
     from pipeline.moments import Moments
     from pipeline.plan import ShardFormat, ShardSpec
     from pipeline.runs.ranks import RankIndex, ReadAhead
@@ -50,12 +52,14 @@ class BatchWriter(Protocol):
 class Finish:
     """All that turns gathered records into shards: known only when every range has been read.
 
-    `classes` are the label's values in order, empty for a number; `mean` and `scale` have the shape
-    (num_features,); `batch_records` is the size of a row group.
+    `classes` are the label's values in order, empty for a number; `vocabularies` the values of each category,
+    in the order of the schema; `mean` and `scale` have the shape (num_features,); `batch_records` is the size
+    of a row group.
     """
 
     schema: Schema
     classes: tuple[float | str, ...]
+    vocabularies: tuple[Vocabulary, ...]
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
     standardize: bool
@@ -179,6 +183,8 @@ def finished(pieces: Sequence[Run], finish: Finish, scratch: NDArray[np.float32]
         others[column.name] = np.concatenate([piece.integers[row] for piece in pieces])
     for row, column in enumerate(schema.texts):
         others[column.name] = pa.concat_arrays([piece.texts[row] for piece in pieces])
+    for column, vocabulary in zip(schema.categories, finish.vocabularies, strict=True):
+        others[column.name] = category_indices(others[column.name], vocabulary)
     if finish.classes:
         others[schema.label.name] = _class_indices(others[schema.label.name], finish.classes)
     return ShardBatch(features=scratch[:, :end], others=others)

@@ -103,7 +103,7 @@ def evaluate(
 
 def _check(described: ModelDescription, manifest: Manifest, shards: Path, options: EvaluateOptions) -> None:
     """Raise for all that can be seen before TensorFlow is loaded."""
-    found = [column.name for column in manifest.features]
+    found = [column.name for column in manifest.inputs]
     descriptions.require_columns(described, found, path=str(shards))
     require_labels(described, manifest, path=str(shards))
     slice_columns(manifest, options.slices, path=str(shards))

@@ -15,7 +15,7 @@ from pipeline.evaluate import slices
 from pipeline.loader.batches import cut_batches, read_ahead
 from pipeline.loader.column import read_column
 from pipeline.loader.reader import Request, open_reader
-from pipeline.models.scoring import require_defined
+from pipeline.models.scoring import RawRows, require_defined
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,11 +122,16 @@ def _slices(
     blocks = read_column(shards, manifest.splits[split], column, shard_format=reader.shard_format)
     if column.dtype == "string":
         return slices.by_text(column.name, blocks)
-    return slices.by_number(column.name, np.concatenate(list(blocks)))
+    values = np.concatenate(list(blocks))
+    if column.vocabulary is not None:
+        return slices.by_category(column.name, values, column.vocabulary)
+    return slices.by_number(column.name, values)
 
 
 class _Unstandardized:
     """Turns features as they stand in the shards into those of the CSV, in the order of the model.
+
+    Categories become texts again: those of the vocabulary, nothing for 0.
 
     The model standardizes them again by its own moments: so it may be judged on a dataset other than the one
     it was trained on, and it is the model that is judged, with everything in it.
@@ -136,14 +141,25 @@ class _Unstandardized:
         names = [column.name for column in manifest.features]
         moments = [_mean_and_scale(column.moments, manifest) for column in manifest.features]
         self._order = [names.index(name) for name in described.features]
-        self._mean, self._scale = np.array(moments).T[:, self._order]
+        self._mean, self._scale = np.array(moments).reshape(-1, 2).T[:, self._order]
+        inputs = [column.name for column in manifest.inputs]
+        self._places = [inputs.index(name) for name in described.categories]
+        self._texts = [_texts(manifest.inputs[place]) for place in self._places]
 
-    def of(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return `features`, float32 (num_records, num_features of the dataset), raw and reordered."""
+    def of(self, features: NDArray[np.float32]) -> RawRows:
+        """Return `features`, float32 (num_records, num_columns of a batch), raw and reordered."""
         raw = features[:, self._order].astype(np.float64)
         raw *= self._scale
         raw += self._mean
-        return raw
+        texts = np.empty((len(features), len(self._places)), object)
+        for index, (place, known) in enumerate(zip(self._places, self._texts, strict=True)):
+            texts[:, index] = known[features[:, place].astype(np.intp)]
+        return RawRows(features=raw, categories=texts)
+
+
+def _texts(column: ColumnEntry) -> NDArray[np.object_]:
+    """Return the text of each place of a category."""
+    return np.array(["", *(column.vocabulary or ())], object)
 
 
 def _mean_and_scale(moments: ColumnMoments | None, manifest: Manifest) -> tuple[float, float]:

@@ -29,6 +29,10 @@ NUM_BINS = 10
 MAX_DIGITS = 17  # every double is told by so many
 MAX_PLAIN = 1 << 63  # greater integers are written with an exponent
 MISSING = "missing"
+OTHERS = "(other values)"
+UNKNOWN = "(missing or unknown)"
+
+SLICED = {"feature", "category", "keep"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,10 +63,10 @@ def slice_columns(manifest: Manifest, names: Sequence[str], *, path: str) -> tup
     known = {column.name: column for column in manifest.columns}
     for name in names:
         if name not in known:
-            listed = ", ".join(c.name for c in manifest.columns if c.role in {"feature", "keep"})
+            listed = ", ".join(c.name for c in manifest.columns if c.role in SLICED)
             hint = nearest(name, known) or f"the columns are {listed[:500]}"
             raise ColumnNotFoundError(f"--slice {name}: no such column", path=path, hint=hint)
-        if known[name].role not in {"feature", "keep"}:
+        if known[name].role not in SLICED:
             raise OptionError(
                 f"--slice {name}: it is the {known[name].role}, expected a feature or kept column"
             )
@@ -120,6 +124,19 @@ def by_text(column: str, blocks: Iterable[Any]) -> Slices:
     return Slices(
         column=column, names=tuple(names), values=tuple(names), index=order[np.concatenate(indices)]
     )
+
+
+def by_category(column: str, places: NDArray[np.int64], vocabulary: Sequence[str]) -> Slices:
+    """Return the slices by a category, given as in the shards: one for each of its most frequent values.
+
+    Beyond 20 of them, the others are one slice; so are values that are in no vocabulary.
+    """
+    shown = min(len(vocabulary), MAX_VALUES)
+    names = [*vocabulary[:shown], OTHERS, UNKNOWN]
+    index = np.where(places > shown, shown, places - 1)
+    index[places == 0] = shown + 1
+    present, found = np.unique(index, return_inverse=True)
+    return Slices(column=column, names=tuple(names[at] for at in present), values=None, index=found)
 
 
 def raw_value(stored: np.generic, *, mean: float, scale: float) -> float:

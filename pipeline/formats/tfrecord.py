@@ -66,9 +66,9 @@ def check_names(columns: Sequence[ShardColumn]) -> None:
         OptionError: it has.
     """
     for column in columns:
-        if column.role == "keep" and column.name in {"features", *OWN_NAMES.values()}:
+        if column.role in {"keep", "category"} and column.name in {"features", *OWN_NAMES.values()}:
             raise OptionError(
-                f"a TFRecord cannot hold the kept column {column.name!r}: the format uses that name itself",
+                f"a TFRecord cannot hold the column {column.name!r}: the format uses that name itself",
                 hint=f"rename or drop it, or write Parquet: --drop {column.name}",
             )
 

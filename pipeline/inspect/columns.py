@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pipeline.source.columns import Held
 
-Holds = Literal["integers", "numbers", "text", "dates", "nothing"]
+Holds = Literal["integers", "numbers", "booleans", "text", "dates", "nothing"]
 
 DATE = re.compile(
     r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,2}[/.][0-9]{1,2}[/.][0-9]{4}|[0-9]{4}/[0-9]{2}/[0-9]{2})"
@@ -79,9 +79,14 @@ class ColumnFacts:
         return self.num_cells - self.num_missing
 
     @property
+    def is_datetime(self) -> bool:
+        """Whether all values are dates or times as `convert` reads them."""
+        return self.holds == "dates" and all(map(cells.DATETIME.fullmatch, self.counts))
+
+    @property
     def is_numeric(self) -> bool:
         """Whether `convert` takes it for numbers; a column without any value is one, too."""
-        return self.holds in {"integers", "numbers", "nothing"}
+        return self.holds in {"integers", "numbers", "booleans", "nothing"}
 
 
 def facts_of(name: str, column: Sequence[str], held: Held) -> ColumnFacts:
@@ -91,7 +96,7 @@ def facts_of(name: str, column: Sequence[str], held: Held) -> ColumnFacts:
     counts = Counter(cell for cell in stripped if not cells.is_missing(cell))
     strays: dict[str, int] = {}
     numbers, num_infinite = None, 0
-    if held.reading != "text":
+    if held.reading not in {"text", "boolean"}:
         values, strays, num_infinite = _as_numbers(stripped, counts)
         numbers = _lie_of(values)
     return ColumnFacts(
@@ -113,6 +118,8 @@ def _holds(held: Held, counts: Counter[str]) -> Holds:
         return "nothing"
     if held.reading == "text":
         return "dates" if all(map(DATE.fullmatch, counts)) else "text"
+    if held.reading == "boolean":
+        return "booleans"
     return "integers" if held.whole else "numbers"
 
 

@@ -1,7 +1,8 @@
 """Owns the `pipeline convert` command that would do for a source, by what its beginning shows.
 
-It is a command that works as it stands, on text that goes on as it begins: columns of text are carried along,
-what is missing gets the mean, rows that cannot be read are set aside.
+It is a command that works as it stands, on text that goes on as it begins: columns of text with few values
+are categories, others are carried along; what is missing gets the mean, rows that cannot be read are set
+aside.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from pipeline.inspect.findings import is_identifier
+from pipeline.inspect.findings import is_category, is_identifier
 from pipeline.schema import DEFAULT_LABELS, Role
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ def suggested_roles(columns: Sequence[ColumnFacts], label: str | None) -> dict[s
 def _role(column: ColumnFacts) -> Role:
     if column.holds == "nothing" or (not column.is_numeric and column.mean_length > LONG_TEXT):
         return "drop"
-    return "keep" if not column.is_numeric or is_identifier(column) else "feature"
+    if is_category(column):
+        return "category"
+    is_feature = column.is_datetime or (column.is_numeric and not is_identifier(column))
+    return "feature" if is_feature else "keep"
 
 
 def convert_command(
@@ -43,7 +47,7 @@ def convert_command(
 ) -> tuple[str, ...] | None:
     """Return the words of the command for the sources `named`; None where no feature or label is left."""
     label = next((name for name, role in roles.items() if role == "label"), None)
-    if label is None or "feature" not in roles.values():
+    if label is None or not {"feature", "category"} & set(roles.values()):
         return None
     words = [
         "pipeline",
@@ -57,10 +61,10 @@ def convert_command(
         words.append("--no-header")
     if label != next((name for name in DEFAULT_LABELS if name in roles), None):
         words += _option("--label", label)
-    for role in ("drop", "keep"):
-        words += [
-            word for name, found in roles.items() if found == role for word in _option(f"--{role}", name)
-        ]
+    for flag, role in {"--drop": "drop", "--keep": "keep", "--categorical": "category"}.items():
+        words += [word for name, found in roles.items() if found == role for word in _option(flag, name)]
+    dates = [c.name for c in columns if c.is_datetime and roles[c.name] == "feature"]
+    words += [word for name in dates for word in _option("--datetime", name)]
     words += _about_rows(
         [column for column in columns if roles[column.name] != "drop"], roles, has_uneven_rows=has_uneven_rows
     )
@@ -80,16 +84,18 @@ def _about_rows(
     words = []
     if has_uneven_rows or any(column.strays for column in columns):
         words += ["--on-bad-row", "skip"]
-    lacking = {
-        roles[column.name]
-        for column in columns
-        if column.missing and (column.is_numeric or roles[column.name] == "label")
-    }
+    lacking = {roles[column.name] for column in columns if _lacks_values(column, roles[column.name])}
     if lacking:
         words += ["--on-missing", "drop" if "label" in lacking else "mean"]
     if any(column.num_infinite for column in columns):
         words += ["--on-nonfinite", "drop"]
     return words
+
+
+def _lacks_values(column: ColumnFacts, role: Role) -> bool:
+    if role == "category":
+        return "" in column.missing  # any word is a value
+    return bool(column.missing) and (column.is_numeric or role in {"feature", "label"})
 
 
 def as_typed(words: Sequence[str], *, width: int | None = None) -> str:

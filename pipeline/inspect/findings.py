@@ -52,6 +52,12 @@ def is_identifier(column: ColumnFacts) -> bool:
     return column.num_distinct == column.num_cells and (counts_up or bool(ID_NAME.search(column.name)))
 
 
+def is_category(column: ColumnFacts) -> bool:
+    """Return whether a column of text has so few values that a model can learn what each means."""
+    is_text = column.holds == "text"
+    return is_text and column.num_distinct <= MAX_CATEGORIES and column.num_distinct * 2 <= column.num_present
+
+
 def find(
     columns: Sequence[ColumnFacts], rows: Sequence[Sequence[str]], label: str | None
 ) -> tuple[Finding, ...]:
@@ -97,8 +103,8 @@ def _of_text(column: ColumnFacts, *, is_label: bool) -> tuple[str, str]:
     if is_label:
         return "text-label", f"is text: its {column.num_distinct:,} values become classes"
     if column.holds == "dates":
-        return "dates", "holds dates as text"
-    if column.num_distinct <= MAX_CATEGORIES and column.num_distinct * 2 <= column.num_present:
+        return "dates", "holds dates" + ("" if column.is_datetime else ", but not written as 2026-11-28")
+    if is_category(column):
         return "categories", f"is text with few values: {_listed(column.counts)}"
     if column.num_distinct == column.num_present:
         return "text", "is text, different in every row"

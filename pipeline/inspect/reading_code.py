@@ -80,13 +80,14 @@ class _Maker:
 
     @property
     def _shapes(self) -> str:
-        num_features = len(self._manifest.features)
-        return f"features: float32 (batch, {num_features}); label: {self._label_dtype} (batch,)"
+        num_columns = len(self._manifest.inputs)
+        return f"features: float32 (batch, {num_columns}); label: {self._label_dtype} (batch,)"
 
     def tfrecord(self) -> str:
         """Return code that reads batches of TFRecord with TensorFlow and nothing else."""
         dtypes = {"label": self._label_dtype} | ({"weight": "float32"} if self._manifest.weight else {})
-        dtypes |= {c.name: TF_DTYPES[c.dtype] for c in self._manifest.columns if c.role == "keep"}
+        others = (c for c in self._manifest.columns if c.role in {"category", "keep"})
+        dtypes |= {column.name: TF_DTYPES[column.dtype] for column in others}
         entries = [
             f"    {_literal(name)}: tf.io.FixedLenFeature([], tf.{dtype}),\n"
             for name, dtype in dtypes.items()

@@ -34,7 +34,8 @@ def read_parquet(
         ShardError: the file is missing, damaged, or holds other records than the manifest says.
     """
     footer = footer_of(path)
-    names = [*columns.features, columns.label, *([columns.weight] if columns.weight else [])]
+    names = [*columns.features, *columns.categories, columns.label]
+    names += [columns.weight] if columns.weight else []
     try:
         # Not memory-mapped: a file that shrinks while it is mapped kills the process.
         with pq.ParquetFile(
@@ -56,7 +57,12 @@ def read_parquet(
 
 
 def _fill(into: Rows, table: pa.Table, columns: Columns) -> None:
-    by_column = np.stack([column_values(table, name, "float32") for name in columns.features])
+    by_column = np.stack(
+        [
+            *(column_values(table, name, "float32") for name in columns.features),
+            *(column_values(table, name, "int64").astype(np.float32) for name in columns.categories),
+        ]
+    )
     # Tile by tile: copying the transposed whole would touch every line of the cache once per column.
     for begin in range(0, table.num_rows, TILE_RECORDS):
         into.features[begin : begin + TILE_RECORDS] = by_column[:, begin : begin + TILE_RECORDS].T

@@ -39,7 +39,12 @@ def read_tfrecord(
     """
     del verify_checksums
     found = read_fields(path, begin=begin, end=end, fields=_fields(columns))
-    for array, values in zip(into.arrays, found, strict=True):
+    num_numbers, num_categories = len(columns.features), len(columns.categories)
+    categories, rest = found[1 : 1 + num_categories], found[1 + num_categories :]
+    into.features[:, :num_numbers] = found[0].reshape(-1, num_numbers)
+    for at, values in enumerate(categories, num_numbers):
+        into.features[:, at] = values.reshape(-1)
+    for array, values in zip(into.arrays[1:], rest, strict=True):
         array[:] = values.reshape(array.shape)
 
 
@@ -74,6 +79,7 @@ def read_fields(path: Path, *, begin: int, end: int, fields: Sequence[TfField]) 
 def _fields(columns: Columns) -> list[TfField]:
     fields = [
         TfField(name="features", kind="float", width=len(columns.features)),
+        *(TfField(name=name, kind="int64") for name in columns.categories),
         TfField(name="label", kind="int64" if columns.label_dtype == "int64" else "float"),
     ]
     return [*fields, TfField(name="weight", kind="float")] if columns.weight else fields

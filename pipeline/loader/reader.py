@@ -242,7 +242,7 @@ def layout_of(manifest: Manifest, split: Split, shard_format: str) -> Layout:
     columns = columns_of(manifest)
     stored = manifest.options.get(ROW_GROUP_RECORDS)
     group_records = stored if isinstance(stored, int) and stored > 0 else _computed_group_records(manifest)
-    read_bytes = 4 * len(columns.features) + np.dtype(columns.label_dtype).itemsize
+    read_bytes = 4 * columns.num_columns + np.dtype(columns.label_dtype).itemsize
     read_bytes += 4 if columns.weight else 0
     return orders.Layout(
         shard_records=tuple(entry.records for entry in split.of_format(shard_format)),
@@ -263,6 +263,7 @@ def columns_of(manifest: Manifest) -> Columns:
         label=manifest.label.name,
         label_dtype="int64" if manifest.label.kind == "classes" else "float32",
         weight=manifest.weight.name if manifest.weight else None,
+        categories=tuple(column.name for column in manifest.categories),
     )
 
 

@@ -20,12 +20,22 @@ REMAKE = "make the dataset again: pipeline convert SOURCE SHARDS --overwrite"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """The columns to read: names of the features, of the label with its dtype, of the weight if any."""
+    """The columns to read: names of the features, of the label with its dtype, of the weight if any.
+
+    The columns of a batch's features are the numbers `features`, then the `categories`, each as its integer
+    in the shards: float32 holds those below 2**24.
+    """
 
     features: tuple[str, ...]
     label: str
     label_dtype: str
     weight: str | None
+    categories: tuple[str, ...] = ()
+
+    @property
+    def num_columns(self) -> int:
+        """The number of columns of a batch's features."""
+        return len(self.features) + len(self.categories)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,7 +78,7 @@ class Rows:
 def empty(num_records: int, columns: Columns) -> Rows:
     """Return uninitialized arrays for `num_records` records."""
     return Rows(
-        features=_aligned((num_records, len(columns.features)), "float32"),
+        features=_aligned((num_records, columns.num_columns), "float32"),
         label=_aligned((num_records,), columns.label_dtype),
         weight=None if columns.weight is None else _aligned((num_records,), "float32"),
     )

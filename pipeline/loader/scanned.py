@@ -27,4 +27,4 @@ class Scanned:
     @property
     def num_records(self) -> int:
         """The number of records."""
-        return len(self.features[0])
+        return len(next(iter((*self.features, *self.others.values()))))

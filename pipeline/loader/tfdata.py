@@ -90,7 +90,7 @@ def to_dataset(reader: Reader, *, num_threads: int) -> tf.data.Dataset:
     tf = tensorflow()
     reader_index = next(_counter)
     _readers[reader_index] = reader
-    shapes = [(None, len(reader.columns.features)), (None,), (None,)]
+    shapes = [(None, reader.columns.num_columns), (None,), (None,)]
     dtypes = ["float32", reader.columns.label_dtype] + (["float32"] if reader.columns.weight else [])
 
     def read(cut_index: Tensor) -> tuple[Tensor, ...]:

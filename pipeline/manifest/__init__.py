@@ -49,6 +49,7 @@ __all__ = [
     "Source",
     "SourceEntry",
     "Split",
+    "column_tree",
     "from_json",
     "load",
     "to_json",
@@ -67,9 +68,17 @@ def to_json(manifest: Manifest) -> str:
     tree = dataclasses.asdict(manifest) | {"digest": NO_DIGEST}  # last, so that it stands last
     if manifest.rejects is None:
         del tree["rejects"]
+    tree["columns"] = list(map(column_tree, manifest.columns))
     text = json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     before, _, after = text.rpartition(NO_DIGEST)
     return before + hashlib.sha256(text.encode()).hexdigest() + after
+
+
+def column_tree(column: ColumnEntry) -> dict[str, Any]:
+    """Return a column as JSON values; what says nothing of it is left out."""
+    tree = dataclasses.asdict(column)
+    silent = {name for name in ("reading", "vocabulary", "counts") if tree[name] is None}
+    return {name: value for name, value in tree.items() if name not in silent}
 
 
 def from_json(text: str, *, path: str = "") -> Manifest:

@@ -21,6 +21,7 @@ FORMATS = ("parquet", "tfrecord")
 # The dtypes a column of a role may have in a shard.
 DTYPES = {
     "feature": {"float32"},
+    "category": {"int64"},
     "weight": {"float32"},
     "label": {"int64", "float64"},
     "keep": {"int64", "float64", "string"},
@@ -94,7 +95,7 @@ def _of_shard(shard: ShardEntry, at: str) -> Iterator[str]:
 
 
 def _of_columns(manifest: Manifest) -> Iterator[str]:
-    if not manifest.features:
+    if not manifest.inputs:
         yield "manifest.columns: no feature"
     names = [column.name for column in manifest.columns]
     if len(set(names)) != len(names):
@@ -113,6 +114,7 @@ def _of_column(column: ColumnEntry) -> Iterator[str]:
     elif column.dtype not in DTYPES[column.role]:
         yield f"manifest.columns: {column.name!r}, a {column.role}, has the dtype {column.dtype!r}"
     found = column.moments
+    yield from _of_category(column)
     if column.role == "feature" and (found is None or not math.isfinite(found.mean + found.std)):
         yield f"manifest.columns: {column.name!r} has no usable moments"
     if found is None:
@@ -121,6 +123,19 @@ def _of_column(column: ColumnEntry) -> Iterator[str]:
         yield f"manifest.columns: {column.name!r} has a negative std or count"
     if found.min is not None and found.max is not None and found.min > found.max:
         yield f"manifest.columns: {column.name!r} has a min above its max"
+
+
+def _of_category(column: ColumnEntry) -> Iterator[str]:
+    if column.reading not in {None, "boolean", "datetime"}:
+        yield f"manifest.columns: {column.name!r} has the reading {column.reading!r}"
+    vocabulary, counts = column.vocabulary, column.counts
+    if (vocabulary is None) != (column.role != "category") or (vocabulary is None) != (counts is None):
+        yield f"manifest.columns: {column.name!r}: a category, and nothing else, has vocabulary and counts"
+    elif vocabulary is not None and counts is not None:
+        if len(set(vocabulary)) != len(vocabulary) or "" in vocabulary:
+            yield f"manifest.columns: the vocabulary of {column.name!r} is not one of distinct texts"
+        if len(counts) != len(vocabulary) or min(counts, default=1) < 1:
+            yield f"manifest.columns: the counts of {column.name!r} do not fit its vocabulary"
 
 
 def _of_label(manifest: Manifest) -> Iterator[str]:

@@ -79,12 +79,19 @@ class ColumnMoments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnEntry:
-    """One column of the shards; `moments` for columns of numbers."""
+    """One column of the shards; `moments` for columns of numbers.
+
+    `reading` says of a number that its cells are booleans or dates. Of a category, `vocabulary[i]` is the
+    value written as i + 1, and `counts[i]` how many records of the train split have it.
+    """
 
     name: str
     role: str
     dtype: str
     moments: ColumnMoments | None = None
+    reading: str | None = None
+    vocabulary: tuple[str, ...] | None = None
+    counts: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +149,18 @@ class Manifest:
 
     @property
     def features(self) -> tuple[ColumnEntry, ...]:
-        """The feature columns, in the order of a feature vector."""
+        """The features that are numbers, in the order of the CSV."""
         return tuple(column for column in self.columns if column.role == "feature")
+
+    @property
+    def categories(self) -> tuple[ColumnEntry, ...]:
+        """The features that are categories, in the order of the CSV."""
+        return tuple(column for column in self.columns if column.role == "category")
+
+    @property
+    def inputs(self) -> tuple[ColumnEntry, ...]:
+        """What a model is trained on, in the order of a feature vector: numbers, then categories."""
+        return (*self.features, *self.categories)
 
     @property
     def weight(self) -> ColumnEntry | None:

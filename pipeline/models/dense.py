@@ -1,16 +1,21 @@
-"""Owns the dense network: Input → BatchNormalization → [Dense → BatchNormalization → Dropout] … → Dense."""
+"""Owns the dense network: Input → BatchNormalization → [Dense → BatchNormalization → Dropout] … → Dense.
+
+Categories, where there are any, join the numbers after their normalization.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from pipeline import backend
+from pipeline.models.inputs import embedded, numbers_of, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import keras
 
+    from pipeline.models.inputs import Inputs
     from pipeline.models.target import Target
 
 
@@ -20,7 +25,7 @@ MOMENTUM = 0.9
 
 
 def build(
-    num_features: int,
+    inputs: Inputs,
     target: Target,
     *,
     layers: Sequence[int],
@@ -29,15 +34,18 @@ def build(
     dropout: float,
     precision: str = "float32",
 ) -> keras.Model:
-    """Return the network: float32 (batch, num_features) → float32 (batch, target.units), in label units.
+    """Return the network: float32 (batch, inputs.num_columns) → (batch, target.units), in label units.
 
     The hidden layers compute in `precision`, a dtype policy of Keras; weights and outputs are float32. With
     the default options this is the network of the report: 500-400-300-200-100, relu, batch normalization of
     the input and after each layer. Its weights depend on Keras' global seed.
     """
     keras = backend.keras()
-    inputs = keras.Input((num_features,), name="standardized", dtype="float32")
-    values = _norm(0, precision)(inputs) if batch_norm else inputs
+    row = keras.Input((inputs.num_columns,), name="standardized", dtype="float32")
+    numbers = numbers_of(row, inputs)
+    if batch_norm and numbers is not None:
+        numbers = _norm(0, precision)(numbers)
+    values = side_by_side(numbers, embedded(row, inputs), precision)
     for depth, units in enumerate(layers, start=1):
         values = keras.layers.Dense(units, activation=activation, dtype=precision, name=f"dense_{depth}")(
             values
@@ -47,7 +55,7 @@ def build(
         if dropout:
             values = keras.layers.Dropout(dropout, dtype=precision, name=f"dropout_{depth}")(values)
     outputs = output_layers(values, target)
-    return keras.Model(inputs, outputs, name="dense")
+    return keras.Model(row, outputs, name="dense")
 
 
 def output_layers(values: keras.KerasTensor, target: Target) -> keras.KerasTensor:

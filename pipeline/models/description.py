@@ -28,6 +28,9 @@ TWO_CLASSES = 2
 class ModelDescription:
     """What a model was trained on: `features` in the order of its input, `classes[i]` the label of output i.
 
+    `categories` are the columns that it takes as texts, in the order of that input; `readings` names the
+    features whose cells are booleans or dates.
+
     A model of two classes has one output, the probability of `classes[1]`; of a number, one in the label's
     unit. `fingerprint` is the dataset's. `model_sha256` is that of model.keras.
     """
@@ -42,6 +45,13 @@ class ModelDescription:
     parameters: int
     model_sha256: str
     options: dict[str, object]
+    categories: tuple[str, ...] = ()
+    readings: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of all columns that the model takes: numbers, then categories."""
+        return (*self.features, *self.categories)
 
     @property
     def num_outputs(self) -> int:
@@ -64,6 +74,8 @@ def describe(
         parameters=parameters,
         model_sha256=model_sha256,
         options=options,
+        categories=tuple(column.name for column in manifest.categories),
+        readings={column.name: column.reading for column in manifest.features if column.reading},
     )
 
 
@@ -98,12 +110,12 @@ def require_columns(described: ModelDescription, found: Sequence[str], *, path: 
     Raises:
         ModelError: features are missing; the message names them, and the columns expected and found.
     """
-    missing = [name for name in described.features if name not in set(found)]
+    missing = [name for name in described.inputs if name not in set(found)]
     if not missing:
         return
     raise ModelError(
-        f"{len(missing)} of the model's {len(described.features)} features are missing: {_listed(missing)}; "
-        f"expected {_listed(described.features)}; found {_listed(found)}",
+        f"{len(missing)} of the model's {len(described.inputs)} features are missing: {_listed(missing)}; "
+        f"expected {_listed(described.inputs)}; found {_listed(found)}",
         path=path,
         hint=nearest(missing[0], found) or "take the model that was trained on such columns",
     )
@@ -126,11 +138,23 @@ def _described(tree: Any) -> ModelDescription:  # noqa: ANN401  # any JSON
         if not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool):
             raise _MalformedError(f"{name}: expected {kind.__name__}, found {type(found).__name__}")
         values[name] = tuple(tree[name]) if kind is list else found
-    if not values["features"] or not all(isinstance(name, str) for name in values["features"]):
-        raise _MalformedError("features: expected names")
+    values |= _of_columns(tree, values["features"])
     if not all(isinstance(value, (int, str)) for value in values["classes"]):
         raise _MalformedError("classes: expected integers or texts")
     return ModelDescription(**values)
+
+
+def _of_columns(tree: dict[str, Any], features: tuple[object, ...]) -> dict[str, Any]:
+    """Return what says how columns are taken; models without categories may say nothing of it."""
+    categories, readings = tree.get("categories", []), tree.get("readings", {})
+    if not isinstance(categories, list) or not isinstance(readings, dict):
+        raise _MalformedError("categories, readings: expected a list and an object")
+    names = [*features, *categories]
+    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
+        raise _MalformedError("features, categories: expected names, each once")
+    if not all(reading in ("boolean", "datetime") for reading in readings.values()):
+        raise _MalformedError("readings: expected boolean or datetime")
+    return {"categories": tuple(categories), "readings": readings}
 
 
 # What JSON gives for each field.

@@ -3,6 +3,7 @@
     features ─ BatchNormalization ─ 8 relu units for each ─ Dense ─┬─ member 1 ─ Dense ─┐
                                                                    ├─ member 2 ─ Dense ─┼─ mean
                                                                    └─ …                 ┘
+              categories ─ a vector for each value ─────────┘
     member:   values ─┬─ RMSNormalization → Dense, SiLU → Dropout → Dense ─ + ─ values ─ …
                       └─────────────────────────────────────────────────────┘
 
@@ -17,19 +18,21 @@ from typing import TYPE_CHECKING
 
 from pipeline import backend
 from pipeline.models.dense import MOMENTUM, in_label_units
+from pipeline.models.inputs import embedded, numbers_of, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import keras
 
+    from pipeline.models.inputs import Inputs
     from pipeline.models.target import Target
 
 UNITS_PER_FEATURE = 8
 
 
 def build(
-    num_features: int,
+    inputs: Inputs,
     target: Target,
     *,
     layers: Sequence[int],
@@ -39,7 +42,7 @@ def build(
     precision: str = "float32",
     apart: bool = False,
 ) -> keras.Model:
-    """Return the network: float32 (batch, num_features) → float32 (batch, target.units), in label units.
+    """Return the network: float32 (batch, inputs.num_columns) → (batch, target.units), in label units.
 
     With `apart` it returns what each member says, (batch, members, target.units), as training needs it; the
     weights are the same. Each of `layers` is the number of units in a block; half the first is the number of
@@ -54,10 +57,13 @@ def build(
     keras = backend.keras()
     width = max(1, layers[0] // 2)
 
-    inputs = keras.Input((num_features,), name="standardized", dtype="float32")
-    values = keras.layers.BatchNormalization(momentum=MOMENTUM, dtype=precision, name="norm")(inputs)
-    values = _units_per_feature(num_features, precision)(values)
-    values = keras.layers.Flatten(dtype=precision, name="side_by_side")(values)
+    row = keras.Input((inputs.num_columns,), name="standardized", dtype="float32")
+    numbers = numbers_of(row, inputs)
+    if numbers is not None:
+        numbers = keras.layers.BatchNormalization(momentum=MOMENTUM, dtype=precision, name="norm")(numbers)
+        numbers = _units_per_feature(inputs.num_numbers, precision)(numbers)
+        numbers = keras.layers.Flatten(dtype=precision, name="side_by_side")(numbers)
+    values = side_by_side(numbers, embedded(row, inputs), precision)
     values = keras.layers.Dense(members * width, dtype=precision, name="stem")(values)
     values = keras.layers.Reshape((members, width), dtype=precision, name="members")(values)
     for depth, units in enumerate(layers, start=1):
@@ -73,7 +79,7 @@ def build(
     outputs = in_label_units(outputs, target)
     if not apart:
         outputs = keras.layers.GlobalAveragePooling1D(dtype="float32", name="mean")(outputs)
-    return keras.Model(inputs, outputs, name="resnet")
+    return keras.Model(row, outputs, name="resnet")
 
 
 def _units_per_feature(num_features: int, precision: str) -> keras.layers.Layer:

@@ -23,10 +23,11 @@ from pipeline import backend
 from pipeline.errors import ModelError
 from pipeline.models import description as descriptions
 from pipeline.models.description import MODEL_NAME, TRAIN_AGAIN
+from pipeline.models.raw import CATEGORIES_NAME, FEATURES_NAME
 from pipeline.storage import system_errors_told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import keras
@@ -42,8 +43,9 @@ KNOWN_OBJECTS = {
     "keras.src.models.functional": {"Functional"},
     "keras.initializers": {"GlorotUniform", "Ones", "RandomNormal", "RandomUniform", "Zeros"},
     "keras.layers": {
-        *("InputLayer", "Rescaling", "Dense", "EinsumDense", "Dropout", "Add"),
+        *("InputLayer", "Rescaling", "Dense", "EinsumDense", "Dropout", "Add", "Concatenate"),
         *("BatchNormalization", "RMSNormalization", "Flatten", "Reshape", "GlobalAveragePooling1D"),
+        *("Cropping1D", "Embedding", "StringLookup"),
     },
     None: {"__keras_tensor__", "__numpy__"},  # plain values: a place in the graph, an array
 }
@@ -53,7 +55,8 @@ KNOWN_OBJECTS = {
 class SavedModel:
     """A model that was checked: float64 (batch, num_features), as in the CSV → float32 (batch, num_outputs).
 
-    The columns are those of `description.features`, in that order; the outputs what `description` says.
+    The columns are those of `description.features`, in that order; the outputs what `description` says. Where
+    `description` has categories, texts (batch, num_categories) are an input, too; see `raw`.
     """
 
     description: ModelDescription
@@ -100,7 +103,7 @@ def _check_file(path: Path, described: ModelDescription) -> None:
         module, name = tree.get("module"), tree["class_name"]
         # Not a set of strings only: what a hostile file holds here may not even be hashable.
         known = any(module == of and name in names for of, names in KNOWN_OBJECTS.items() if _plain(name))
-        if not known or tree.get("registered_name") not in {None, name}:
+        if not known or tree.get("registered_name") not in {None, name} or _reads_file(tree):
             whose = f"{module}.{name}" if module else str(name)
             raise _refused(f"holds {whose[:100]!r}, which no model of ours is made of", path)
 
@@ -136,6 +139,15 @@ def _objects(tree: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401  # any JSON
             left += branch
 
 
+def _reads_file(tree: dict[str, Any]) -> bool:
+    """Whether a layer would look its vocabulary up in a file: a text in its place is a path."""
+    config = tree.get("config")
+    if tree["class_name"] != "StringLookup":
+        return False
+    words = config.get("vocabulary") if isinstance(config, dict) else None
+    return not isinstance(words, list) or not all(isinstance(word, str) for word in words)
+
+
 def _plain(name: object) -> bool:
     return isinstance(name, str)
 
@@ -148,14 +160,18 @@ def _load(path: Path, described: ModelDescription) -> keras.Model:
     except Exception as error:  # noqa: BLE001  # Keras raises many kinds for what it cannot build
         reason = str(error).strip().split("\n", maxsplit=1)[0][:200] or type(error).__name__
         raise _refused(f"Keras cannot load it: {reason}", path) from None
-    num_features = len(described.features)
-    if model.input_shape != (None, num_features):
-        found = model.input_shape[-1] if isinstance(model.input_shape, tuple) else model.input_shape
-        raise _refused(f"takes {found} features; model.json names {num_features}", path)
+    expected = {FEATURES_NAME: len(described.features), CATEGORIES_NAME: len(described.categories)}
+    found = {tensor.name: tensor.shape[-1] for tensor in model.inputs}
+    if found != {name: width for name, width in expected.items() if width}:
+        raise _refused(f"takes {_widths(found)}; model.json names {_widths(expected)}", path)
     if model.output_shape != (None, described.num_outputs):
         found = model.output_shape[-1] if isinstance(model.output_shape, tuple) else model.output_shape
         raise _refused(f"gives {found} outputs; model.json promises {described.num_outputs}", path)
     return model
+
+
+def _widths(by_name: Mapping[str, int | None]) -> str:
+    return " and ".join(f"{width} {name}" for name, width in by_name.items() if width != 0)
 
 
 def _refused(message: str, path: Path) -> ModelError:

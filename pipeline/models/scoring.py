@@ -13,6 +13,7 @@ import numpy as np
 from pipeline import backend
 from pipeline.errors import ModelError
 from pipeline.models.description import TWO_CLASSES
+from pipeline.models.raw import CATEGORIES_NAME, FEATURES_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,28 +23,50 @@ if TYPE_CHECKING:
     from pipeline.models.description import ModelDescription
     from pipeline.models.saved import SavedModel
 
-    Score = Callable[[NDArray[np.float64]], NDArray[np.float32]]
+    Score = Callable[["RawRows"], NDArray[np.float32]]
 
 CENTRE_NAME, SCALE_NAME = "centre", "scale"  # the layers that standardize, see `raw`
 THRESHOLD = 0.5
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RawRows:
+    """Records as they stand in the CSV.
+
+    features    float64 (num_records, num_features)
+    categories  texts as objects (num_records, num_categories), without blanks around them
+    """
+
+    features: NDArray[np.float64]
+    categories: NDArray[np.object_]
+
+    def between(self, begin: int, end: int) -> RawRows:
+        """Return the records [begin, end), not copied."""
+        return RawRows(features=self.features[begin:end], categories=self.categories[begin:end])
+
+
 def score_function(saved: SavedModel) -> Score:
-    """Return the function float64 (num_records, num_features) → float32 (num_records, num_outputs).
+    """Return the function RawRows of num_records → float32 (num_records, num_outputs).
 
     It may be called from several threads at once, with any number of records; it is compiled once. Nothing is
     narrowed to float32 before the model has standardized it: `keras.Model.predict` would do that.
     """
     tf = backend.tensorflow()
     model = saved.keras_model
-    rows = tf.TensorSpec((None, len(saved.description.features)), tf.float64)
+    described = saved.description
+    specs = {
+        FEATURES_NAME: tf.TensorSpec((None, len(described.features)), tf.float64),
+        CATEGORIES_NAME: tf.TensorSpec((None, len(described.categories)), tf.string),
+    }
+    names = [tensor.name for tensor in model.inputs]
 
-    @tf.function(input_signature=[rows])  # type: ignore[untyped-decorator]  # TensorFlow has no types
-    def compiled(features: object) -> object:
-        return tf.cast(model(features, training=False), tf.float32)
+    @tf.function(input_signature=[specs[name] for name in names])  # type: ignore[untyped-decorator]  # TensorFlow has no types
+    def compiled(*inputs: object) -> object:
+        return tf.cast(model(inputs[0] if len(inputs) == 1 else list(inputs), training=False), tf.float32)
 
-    def score(features: NDArray[np.float64]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = compiled(features).numpy()
+    def score(rows: RawRows) -> NDArray[np.float32]:
+        by_name = {FEATURES_NAME: rows.features, CATEGORIES_NAME: rows.categories}
+        found: NDArray[np.float32] = compiled(*(by_name[name] for name in names)).numpy()
         return found
 
     return score
@@ -59,7 +82,7 @@ class Standardization:
 
 def standardization(saved: SavedModel) -> Standardization | None:
     """Return how the model standardizes, or None if it takes the features as they are."""
-    if not saved.description.standardized:
+    if not saved.description.standardized or not saved.description.features:
         return None
     model = saved.keras_model
     return Standardization(

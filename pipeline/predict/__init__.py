@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.models.scoring import Score, Standardization
+    from pipeline.models.scoring import RawRows, Score, Standardization
     from pipeline.predict.options import TableFormat
     from pipeline.predict.planning import PredictPlan
     from pipeline.predict.reading import Block
@@ -139,7 +139,7 @@ def _write(work: _Work, *, streamed: bool, overwrite: bool) -> Accounts:
     ):
         for block in _blocks(work, accounts, streamed=streamed):
             rejects.add(accounts.add(block), file_name=reading.files[block.file_index].path.name)
-            table.add(block, _scores(block.features, work))
+            table.add(block, _scores(block.rows, work))
             work.progress.advance(block.num_text_bytes, records=block.num_records)
         for source in reading.files:
             check_unchanged(source)
@@ -169,11 +169,12 @@ def _blocks(work: _Work, accounts: Accounts, *, streamed: bool) -> Iterator[Bloc
         raise
 
 
-def _scores(features: NDArray[np.float64], work: _Work) -> NDArray[np.float32]:
+def _scores(rows: RawRows, work: _Work) -> NDArray[np.float32]:
     """Return what the model says, a batch at a time."""
     size = work.plan.batch_size
-    found = np.empty((len(features), work.plan.described.num_outputs), np.float32)
-    for begin in range(0, len(features), size):
-        found[begin : begin + size] = work.score(features[begin : begin + size])
+    num_rows = len(rows.features)
+    found = np.empty((num_rows, work.plan.described.num_outputs), np.float32)
+    for begin in range(0, num_rows, size):
+        found[begin : begin + size] = work.score(rows.between(begin, begin + size))
     require_defined(found, path=str(work.model))
     return found

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.models.description import ModelDescription
     from pipeline.plan import SourceFile
     from pipeline.predict.options import PredictOptions
-    from pipeline.schema import Role
+    from pipeline.schema import Reading, Role
     from pipeline.source.sniff import Sniffed
     from pipeline.storage.paths import SourcePath
 
@@ -35,12 +35,14 @@ class PredictPlan:
     """All that `predict` will do, known before the model is loaded.
 
     `reading` is how the text is read: that of a conversion that writes no shards. `order` says which of its
-    columns of numbers is the i-th feature of the model. `kept` are the columns to carry along, as asked for.
+    columns of numbers is the i-th feature of the model; `categories` are those that it takes as texts, in its
+    order. `kept` are the columns to carry along, as asked for.
     """
 
     described: ModelDescription
     reading: ConvertPlan
     order: tuple[int, ...]
+    categories: tuple[Column, ...]
     kept: tuple[Column, ...]
     batch_size: int
 
@@ -79,6 +81,7 @@ def make_plan(
         described=described,
         reading=_reading(files, sniffed, schema, described, options),
         order=tuple(names.index(name) for name in described.features),
+        categories=tuple(by_name[name] for name in described.categories),
         kept=tuple(by_name[name] for name in options.keep),
         batch_size=options.batch_size,
     )
@@ -107,13 +110,22 @@ def _schema(sniffed: Sniffed, described: ModelDescription, options: PredictOptio
     roles |= dict.fromkeys(options.keep, "keep")
     # A feature that is kept is read as one: the model needs it, and a double holds what it takes.
     roles |= dict.fromkeys(described.features, "feature")
+    roles |= dict.fromkeys(described.categories, "category")
     return Schema(
         columns=tuple(
-            Column(name=name, role=role, reading="number" if role == "feature" else found[name].reading)
+            Column(name=name, role=role, reading=_reading_of(name, role, found[name].reading, described))
             for name, role in roles.items()
         ),
         label_kind="number" if described.label_kind == "number" else "classes",
     )
+
+
+def _reading_of(name: str, role: Role, found: Reading, described: ModelDescription) -> Reading:
+    if role == "feature":
+        # As the model was trained, whatever the first cells look like.
+        readings: dict[str, Reading] = {"boolean": "boolean", "datetime": "datetime"}
+        return readings.get(described.readings.get(name, ""), "number")
+    return "text" if role == "category" or found == "boolean" else found
 
 
 def _reading(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.errors import EmptySourceError, NonFiniteError, TooManyRejectsError
+from pipeline.models.scoring import RawRows
 from pipeline.source import careful, fast
 
 if TYPE_CHECKING:
@@ -34,11 +35,11 @@ MAX_FLOAT32 = float(np.finfo(np.float32).max)
 class Block:
     """The records of one byte range, in the order of the source.
 
-    features  float64 (num_kept, num_features), C order, as the model takes them; nothing is missing
+    rows      as the model takes them, float64 features in C order; nothing is missing
     kept      one array of num_kept values per column to carry along; NaN is a value that is missing
     """
 
-    features: NDArray[np.float64]
+    rows: RawRows
     kept: tuple[NDArray[Any] | pa.Array, ...]
     file_index: int
     num_records: int
@@ -52,7 +53,7 @@ class Block:
     @property
     def num_kept(self) -> int:
         """The number of records that were not set aside."""
-        return len(self.features)
+        return len(self.rows.features)
 
 
 def read_block(task: RangeTask, plan: PredictPlan, known: Standardization | None) -> Block:
@@ -69,7 +70,7 @@ def read_block(task: RangeTask, plan: PredictPlan, known: Standardization | None
     if known is not None and plan.reading.options.identity.on_missing == "mean":
         numbers = np.where(np.isnan(numbers), known.mean[:, np.newaxis], numbers)
     return Block(
-        features=np.ascontiguousarray(numbers.T),
+        rows=RawRows(features=np.ascontiguousarray(numbers.T), categories=_categories(parsed, plan)),
         kept=kept,
         file_index=text.file_index,
         num_records=parsed.num_records,
@@ -80,6 +81,16 @@ def read_block(task: RangeTask, plan: PredictPlan, known: Standardization | None
         ends_open=bool(text.text) and not text.text.endswith(b"\n"),
         rejects=parsed.rejects,
     )
+
+
+def _categories(parsed: ParsedRange, plan: PredictPlan) -> NDArray[np.object_]:
+    """Return the texts of the categories, (num_kept, num_categories), in the order of the model."""
+    schema = plan.reading.schema
+    rows = [schema.texts.index(column) for column in plan.categories]
+    texts = np.empty((parsed.num_kept, len(rows)), object)
+    for index, row in enumerate(rows):
+        texts[:, index] = parsed.texts[row].to_pylist()
+    return texts
 
 
 def _kept(column: Column, parsed: ParsedRange, plan: ConvertPlan) -> NDArray[Any] | pa.Array:

@@ -77,7 +77,7 @@ def sketch_split(shards: Path, manifest: Manifest, split: str, progress: Progres
     last: tuple[NDArray[np.float64], int] | None = None
     found = batches(shards, split, BATCH_RECORDS, seed=0, shuffle=False)
     for arrays in itertools.islice(found, MAX_RECORDS // BATCH_RECORDS):
-        values = arrays[0].astype(np.float64)
+        values = arrays[0][:, : len(features)].astype(np.float64)  # categories stand behind the numbers
         raw = values * scale + mean if manifest.standardized else values
         unit = values if manifest.standardized else (values - mean) / scale
         classes = arrays[1] if manifest.label.classes else np.zeros(len(values), np.int64)

@@ -32,17 +32,25 @@ from pipeline.source.files import count_line_ends
 from pipeline.source.parsed import ParsedRange, Reject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from pipeline.plan import ConvertPlan
-    from pipeline.schema import Column
+    from pipeline.schema import Column, Reading
 
 LINE_END = re.compile(rb"\r\n?|\n")  # as `csv` counts lines: a carriage return alone ends one too
 MAX_REJECT_BYTES = 1000  # of a rejected row, in UTF-8, that are kept
 
 Fault = Literal["bad-row", "missing", "nonfinite"]
+
+READ: dict[Reading, Callable[[str], float]] = {
+    "number": cells.read_number,
+    "boolean": cells.read_boolean,
+    "datetime": cells.read_datetime,
+}
+EXPECTED = {"number": "a number", "boolean": "true or false", "datetime": "a date or time"}
+FILL_HINT = f"{cells.MISSING_HINT}, or --on-missing mean to fill them"
 
 
 def parse(text: bytes, plan: ConvertPlan) -> ParsedRange:
@@ -121,14 +129,19 @@ def _how_many_missing(text: bytes, plan: ConvertPlan) -> str:
         for _, row in read_rows(text, plan.dialect.delimiter):
             if len(row) == len(plan.schema.columns):
                 num_rows += 1
-                num_missing += any(cells.is_missing(row[at].strip(cells.BLANKS)) for at, _ in columns)
+                num_missing += any(lacks_value(column, row[at].strip(cells.BLANKS)) for at, column in columns)
     except InputError:
         pass  # the fault that is told comes before this one
     return f"; {num_missing:,} of {num_rows:,} rows in this byte range lack a value"
 
 
+def lacks_value(column: Column, text: str) -> bool:
+    """Return whether `text`, without blanks around it, is no value of a label, category or number."""
+    return not text if column.role == "category" else cells.is_missing(text)
+
+
 def _needs_value(column: Column) -> bool:
-    return column.role == "label" or (column.role != "drop" and column.reading != "text")
+    return column.role in {"label", "category"} or (column.role != "drop" and column.reading != "text")
 
 
 class _Places:
@@ -194,14 +207,14 @@ def _read_cell(column: Column, cell: str, *, allow_missing: bool) -> float | int
         return None
     try:
         if column.reading == "text":
-            return _checked_text(column, cell)
+            return _checked_text(column, cell, allow_missing=allow_missing)
         if column.reading == "integer":
             return cells.read_integer(cell)
-        value = cells.read_number(cell)
+        value = READ[column.reading](cell)
         if math.isnan(value) and not (allow_missing and column.role in {"feature", "keep"}):
             raise MissingValueError(
-                f"no value: found {cells.shortened(cell)!r}, expected a number",
-                hint=f"{cells.MISSING_HINT}, or --on-missing mean to fill them",
+                f"no value: found {cells.shortened(cell)!r}, expected {EXPECTED[column.reading]}",
+                hint=FILL_HINT,
             )
     except InputError as error:
         error.column = column.name
@@ -209,12 +222,19 @@ def _read_cell(column: Column, cell: str, *, allow_missing: bool) -> float | int
     return value
 
 
-def _checked_text(column: Column, cell: str) -> str:
-    if column.role != "label":
+def _checked_text(column: Column, cell: str, *, allow_missing: bool) -> str:
+    """Return the text of a cell, without blanks around it if it is a label or category.
+
+    A label is missing if it is a word for a missing value; a category only if nothing is there: `none` may
+    well be what mushrooms smell of.
+    """
+    if column.role not in {"label", "category"}:
         return cell
     text = cell.strip(cells.BLANKS)
-    if cells.is_missing(text):
+    if column.role == "label" and cells.is_missing(text):
         raise MissingValueError(f"no label: found {cells.shortened(cell)!r}", hint=cells.MISSING_HINT)
+    if not text and not allow_missing:
+        raise MissingValueError("no value: found nothing, expected a category", hint=FILL_HINT)
     return text
 
 

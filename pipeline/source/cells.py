@@ -1,10 +1,11 @@
-"""Owns what a cell is: a number, as `float` reads it, an integer, missing, infinite, or none of these.
+"""Owns what a cell is: a number, as `float` reads it, an integer, a boolean, a date, missing, infinite.
 
 docs/format.md says the same in words. Neighbours: `careful` reads by it, `sniff` tells columns apart by it.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import re
 
@@ -15,8 +16,17 @@ INFINITE = frozenset({"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity
 # Decimal and exponent as C and CSV writers have them: no underscores, no hexadecimal, ASCII digits alone.
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 INTEGER = re.compile(r"[+-]?[0-9]+")
+BOOLEAN = {"true": 1.0, "false": 0.0}  # in any case of letters
+# ISO 8601 as programs write it: a date, or date and time; without an offset it is UTC. Also a regular
+# expression of Rust, for the fast parser.
+DATETIME = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[T ]([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9])(?:\.([0-9]{1,9}))?)?"
+    r"(?:Z|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))?)?"
+)
 BLANKS = " \t"
 MAX_DIGITS = 19
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MAX_EXACT = float(1 << 53)  # from here on, neighbouring integers can be one double
 
 # 1,5 and 1.234,5 and 1,234.5 and 1 234 567: what other countries and spreadsheets write.
@@ -25,6 +35,8 @@ SEPARATED_HINT = "decimal commas and thousands separators are not read: write 12
 BAD_ROW_HINT = "pass --on-bad-row skip to set such rows aside"
 NONFINITE_HINT = "pass --on-nonfinite drop to set such rows aside"
 MISSING_HINT = "pass --on-missing drop to set such rows aside"
+BOOLEAN_HINT = f"{BAD_ROW_HINT}, or --categorical for a column of any words"
+DATETIME_HINT = "write dates as 2026-11-28, times as 2026-11-28T18:00:00Z or +01:00"
 MAX_SHOWN = 60  # characters of a cell that a message quotes: what fits on one line
 
 
@@ -70,6 +82,55 @@ def read_integer(cell: str) -> int:
         f"found {shortened(cell)!r}, expected a 64-bit integer as in the rows before",
         hint="drop the column with --drop",
     )
+
+
+def read_boolean(cell: str) -> float:
+    """Return 1.0 of `true` and 0.0 of `false`, in any case of letters; NaN for a missing value.
+
+    Raises:
+        NotANumberError: anything else.
+    """
+    text = cell.strip(BLANKS)
+    value = BOOLEAN.get(text.lower())
+    if value is not None:
+        return value
+    if is_missing(text):
+        return math.nan
+    raise NotANumberError(f"found {shortened(cell)!r}, expected true or false", hint=BOOLEAN_HINT)
+
+
+def read_datetime(cell: str) -> float:
+    """Return the seconds from 1970-01-01T00:00:00Z to the date or time of `cell`; NaN for a missing value.
+
+    To a microsecond; further digits are cut.
+
+    >>> read_datetime("1970-01-02"), read_datetime("1970-01-01 01:00:00.5+01:00")
+    (86400.0, 0.5)
+
+    Raises:
+        NotANumberError: anything else, and days that no month has.
+
+    Source: ISO 8601-1:2019, the calendar dates and times of day of its section 5 in extended format.
+    """
+    text = cell.strip(BLANKS)
+    if DATETIME.fullmatch(text):
+        try:
+            moment = dt.datetime.fromisoformat(_to_microseconds(text))
+        except ValueError:
+            raise NotANumberError(
+                f"found {shortened(cell)!r}, which is no day of any year", hint=BAD_ROW_HINT
+            ) from None
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+        # As doubles, as the fast parser does: beyond the year 2255 that is not what dividing integers gives.
+        return float((moment - EPOCH) // dt.timedelta(microseconds=1)) / 1e6
+    if is_missing(text):
+        return math.nan
+    raise NotANumberError(f"found {shortened(cell)!r}, expected a date or time", hint=DATETIME_HINT)
+
+
+def _to_microseconds(text: str) -> str:
+    """Return `text` with at most six digits of a second."""
+    return re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", text)
 
 
 def is_missing(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Owns what each column holds by its first cells: integers, numbers or text; and whether a label is classes.
+"""Owns what each column holds by its first cells: numbers, booleans, text; and whether a label is classes.
 
 Neighbours: `sniff` supplies the cells of the first mebibyte, `cells` says what one cell is.
 """
@@ -29,10 +29,11 @@ class Held:
 
 
 def held(names: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Held]:
-    """Return what each column holds by its first cells: integers, numbers or text.
+    """Return what each column holds by its first cells: integers, numbers, booleans or text.
 
     A column is text where more cells are text than numbers: a single bad cell does not make it so, and is
-    reported with its line when it is read. A column without any value is taken for numbers.
+    reported with its line when it is read. Dates are text until the user says what they are. A column without
+    any value is taken for numbers.
 
     Raises:
         FieldCountError: no row has as many fields as the header.
@@ -52,6 +53,8 @@ def _held(column: Sequence[str]) -> Held:
     present = [cell for cell in map(_stripped, column) if not cells.is_missing(cell)]
     if all(cells.INTEGER.fullmatch(cell) for cell in present) and present:
         return Held(reading="integer" if len(present) == len(column) else "number", whole=True)
+    if all(cell.lower() in cells.BOOLEAN for cell in present) and present:
+        return Held(reading="boolean", whole=False)
     num_numbers = sum(map(is_number, present))
     return Held(reading="number" if 2 * num_numbers >= len(present) else "text", whole=False)
 
@@ -81,7 +84,7 @@ def is_number(cell: str) -> bool:
 
 def label_kind(labels: Iterable[str], reading: Reading) -> LabelKind:
     """Return whether a label's first cells are classes (text, or few whole numbers) or a quantity."""
-    if reading == "text":
+    if reading in {"text", "boolean"}:
         return "classes"
     distinct = set(map(_stripped, labels))
     values = {float(cell) for cell in distinct if cells.NUMBER.fullmatch(cell)}

@@ -13,11 +13,12 @@ import numpy as np
 import polars as pl
 
 from pipeline.errors import InputError, QuoteError
-from pipeline.source import careful, cells
+from pipeline.source import careful
 from pipeline.source.files import BYTE_ORDER_MARK
 from pipeline.source.parsed import ParsedRange
 from pipeline.source.quotes import are_plain
 from pipeline.source.ranges import CutInsideQuotesError
+from pipeline.source.words import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,13 @@ if TYPE_CHECKING:
     from pipeline.schema import Column, Schema
     from pipeline.source.ranges import RangeTask, RangeText
 
-DTYPES = {"number": pl.Float64(), "integer": pl.Int64(), "text": pl.String()}
+DTYPES = {
+    "number": pl.Float64(),
+    "integer": pl.Int64(),
+    "text": pl.String(),
+    "boolean": pl.String(),  # Polars takes fewer spellings, and a date in more than one
+    "datetime": pl.String(),
+}
 
 
 def parse_task(task: RangeTask, plan: ConvertPlan) -> tuple[RangeText, ParsedRange]:
@@ -96,9 +103,14 @@ def _has_odd_bytes(text: bytes, schema: Schema, delimiter: str, *, has_quotes: b
     """
     if b"\r" in text and text.count(b"\r") != text.count(b"\r\n"):
         return True
-    if not schema.texts and all(column.role != "drop" for column in schema.columns):
+    if not schema.texts and all(_is_number(column) for column in schema.columns):
         return False
     return b"\0" in text or (has_quotes and not are_plain(text, delimiter))
+
+
+def _is_number(column: Column) -> bool:
+    """Whether Polars reads the column as numbers."""
+    return column.role != "drop" and column.reading in {"number", "integer"}
 
 
 def _may_be_short(frame: pl.DataFrame, text: bytes, delimiter: str, *, has_quotes: bool) -> bool:
@@ -124,13 +136,15 @@ def _polars_schema(schema: Schema) -> dict[str, pl.DataType]:
 def _checked(frame: pl.DataFrame, schema: Schema, *, num_lines: int) -> ParsedRange | None:
     if any(series.null_count() for series in frame):
         return None
-    numbers = _stack(frame, schema.numbers)
+    converted = [_converted(frame[c.name], c) for c in schema.numbers if c.reading in WORDS]
+    if any(series is None for series in converted):
+        return None
+    numbers = _stack(frame.with_columns(converted), schema.numbers)
     if not np.isfinite(numbers).all():
         return None
     integers = _stack(frame, schema.integers)
     texts = [frame[column.name] for column in schema.texts]
-    labels = [frame[column.name] for column in schema.with_role("label") if column.reading == "text"]
-    if any(_odd_labels(series) for series in labels):
+    if any(_odd_texts(frame[column.name], column) for column in schema.texts):
         return None
     return ParsedRange(
         num_records=frame.height,
@@ -142,10 +156,18 @@ def _checked(frame: pl.DataFrame, schema: Schema, *, num_lines: int) -> ParsedRa
     )
 
 
-def _odd_labels(labels: pl.Series) -> bool:
-    """Whether any label is missing or padded with blanks."""
-    distinct = labels.unique().to_list()
-    return any(value != value.strip() or cells.is_missing(value) for value in distinct)
+def _odd_texts(texts: pl.Series, column: Column) -> bool:
+    """Whether any label or category is missing or padded with blanks."""
+    if column.role not in {"label", "category"}:
+        return False
+    distinct = texts.unique().to_list()
+    return any(value != value.strip() or careful.lacks_value(column, value) for value in distinct)
+
+
+def _converted(texts: pl.Series, column: Column) -> pl.Series | None:
+    """Return the doubles that `cells` reads from `texts`, or None where any is in doubt."""
+    values = WORDS[column.reading](texts)
+    return values if values is None else values.alias(column.name)
 
 
 def _stack(frame: pl.DataFrame, columns: Sequence[Column]) -> NDArray[Any]:

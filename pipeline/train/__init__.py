@@ -21,6 +21,7 @@ from pipeline import backend
 from pipeline.errors import DivergedError, OptionError
 from pipeline.loader import check_dataset
 from pipeline.models.description import MODEL_NAME
+from pipeline.models.inputs import inputs_of
 from pipeline.models.target import target_of
 from pipeline.progress import SILENT
 from pipeline.storage import staging
@@ -104,7 +105,7 @@ def train(shards: Path, output: Path, options: TrainOptions, *, progress: Progre
     workers = gather_workers(options.strategy)
     feed = _feed(shards, manifest, options, workers)
     task = Task(
-        num_features=len(manifest.features),
+        inputs=inputs_of(manifest),
         target=target,
         class_weights=class_weights_of(feed, options),
         num_steps=feed.num_steps,

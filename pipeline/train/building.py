@@ -21,6 +21,7 @@ from pipeline.train.optimizer import optimizer_of
 if TYPE_CHECKING:
     import keras
 
+    from pipeline.models.inputs import Inputs
     from pipeline.models.target import Target
     from pipeline.train.options import TrainOptions
     from pipeline.train.workers import Workers
@@ -45,7 +46,7 @@ class Networks:
 class Task:
     """What is to be learned: `num_steps` is the number of steps in an epoch."""
 
-    num_features: int
+    inputs: Inputs
     target: Target
     class_weights: tuple[float, ...] | None
     num_steps: int
@@ -73,7 +74,7 @@ def build(task: Task, options: TrainOptions, workers: Workers) -> Networks:
             **(judged | of_members if options.model == "resnet" else judged),
         )
         if workers.strategy:
-            _make_all_variables(trained, task.num_features)
+            _make_all_variables(trained, task.inputs.num_columns)
     local = network_of(task, options)
     local.compile(jit_compile=options.jit, **judged)
     return Networks(trained=trained, local=local)
@@ -85,7 +86,7 @@ def network_of(
     """Return the network that `--model` names, not compiled; with `apart` its members are told apart."""
     if options.model == "resnet":
         return resnet.build(
-            task.num_features,
+            task.inputs,
             task.target,
             layers=options.layers,
             members=options.members,
@@ -95,7 +96,7 @@ def network_of(
             apart=apart,
         )
     return dense.build(
-        task.num_features,
+        task.inputs,
         task.target,
         layers=options.layers,
         activation=options.activation,
@@ -105,9 +106,9 @@ def network_of(
     )
 
 
-def _make_all_variables(network: keras.Model, num_features: int) -> None:
+def _make_all_variables(network: keras.Model, num_columns: int) -> None:
     """Make the variables of optimizer and metrics: on several replicas the first step may not make them."""
-    record, label = np.zeros((1, num_features), np.float32), np.zeros(1, np.float32)
+    record, label = np.zeros((1, num_columns), np.float32), np.zeros(1, np.float32)
     predicted = network(record)
     network.optimizer.build(network.trainable_variables)
     network.compute_loss(record, label, predicted)

@@ -45,6 +45,10 @@ SOURCES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "E115": (GOOD.replace(",", ";"), ()),
     "E116": ("label,mass\n0," + "1" * (2 << 20), ()),
     "E117": (GOOD + "0,x,1\n" * 3, ("--on-bad-row", "skip", "--max-rejects", "2")),
+    "E118": (
+        "label,mass,run\n" + "".join(f"{at % 2},1.5,r{at}\n" for at in range(130_000)),
+        ("--categorical", "run"),
+    ),
     "E201": (GOOD, ("--split", "0.5,0.6")),
     "E503": (GOOD, ("--memory", "1MiB")),
 }

@@ -31,6 +31,9 @@ RANGE_BYTES = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 1000)
 WHOLE = Grid(range_bytes=8 << 20)
 CLEAN: dict[Kind, str] = {
     "feature": "1.5",
+    "boolean": "true",
+    "datetime": "2026-11-28",
+    "category": "c",
     "label": "0",
     "text label": "s",
     "kept number": "0.5",

@@ -17,6 +17,7 @@ import pytest
 from pipeline import backend
 from pipeline import manifest as manifests
 from pipeline.convert import convert
+from pipeline.evaluate import EvaluateOptions, evaluate
 from pipeline.loader import batches
 from pipeline.models.saved import open_model
 from pipeline.plan import ConvertOptions, Identity
@@ -140,6 +141,63 @@ def test_without_standardization(tmp_path: Path) -> None:
     """Features that are stored as they are."""
     made = make(tmp_path / "t", standardize=False)
     assert_no_skew(from_shards(made), from_text(made, tmp_path, PredictOptions(keep=("id",))))
+
+
+@pytest.mark.parametrize("model", ["dense", "resnet"])
+def test_words_dates_and_booleans(tmp_path: Path, model: str) -> None:
+    """Categories, with values that training never saw and missing ones, dates, booleans; both networks."""
+    made = make_words(tmp_path / "t", model)
+    for shard_format in ("parquet", "tfrecord"):
+        shards = from_shards(made, shard_format)
+        options = PredictOptions(
+            keep=("id",), on_missing="mean", range_bytes=9000, batch_size=100, overwrite=True
+        )
+        assert_no_skew(shards, from_text(made, tmp_path, options))
+    judged = evaluate(made.model, made.shards, tmp_path / "e", EvaluateOptions(slices=("city",)))
+    assert judged.figures["auc"] > 0.9
+
+
+def make_words(folder: Path, model: str) -> Made:
+    """Convert a table of words, dates and booleans that tell the label, and train a network."""
+    folder.mkdir()
+    rng = np.random.default_rng(5)
+    cities = rng.choice(["Bern", "Ulm", "a, b", "é"], NUM_RECORDS).astype(object)
+    days = rng.integers(0, 700, NUM_RECORDS)
+    member = rng.random(NUM_RECORDS) < 0.5
+    signal = (cities == "Bern") * 2.0 + days / 350 + member - rng.normal(1, 0.1, NUM_RECORDS)
+    cities[::50] = [f"rare {index}" for index in range(0, NUM_RECORDS, 50)]
+    cities[7::50] = "NA"
+    when = [f"{np.datetime64('2023-01-01') + day} 10:00:00" for day in days]
+    columns = {
+        "id": np.arange(NUM_RECORDS),
+        "city": cities,
+        "when": np.array(when),
+        "label": (signal > 1).astype(int),
+        "member": np.where(member, "true", "False"),
+        "sign": rng.choice(["+", "x"], NUM_RECORDS),
+        "noise": rng.normal(size=NUM_RECORDS),
+    }
+    made = Made(columns=columns, source=folder / "raw.csv", shards=folder / "shards", model=folder / "model")
+    made.source.write_text(csv_text(columns))
+    roles = RoleOptions(keep=("id",), categorical=("city", "sign"), datetime=("when",))
+    options = ConvertOptions(
+        identity=Identity(
+            split=(Fraction(4, 10), Fraction(1, 10), Fraction(5, 10)), on_missing="mean", shard_bytes=20_000
+        ),
+        roles=roles,
+        formats=("parquet", "tfrecord"),
+        num_workers=1,
+    )
+    convert(made.source, made.shards, options)
+    layers = (32, 16) if model == "dense" else (16, 16)
+    train(
+        made.shards,
+        made.model,
+        TrainOptions(
+            model=model, layers=layers, members=2, batch_size=32, epochs=8, learning_rate=0.01, seed=2
+        ),
+    )
+    return made
 
 
 def test_what_narrows_to_float32_first_is_found_out(made: Made) -> None:

@@ -40,6 +40,8 @@ def make_options(  # noqa: PLR0913  # the options of the command, flat
     weight: str | None = None,
     drop: tuple[str, ...] = (),
     keep: tuple[str, ...] = (),
+    categorical: tuple[str, ...] = (),
+    datetime: tuple[str, ...] = (),
     delimiter: str | None = None,
     has_header: bool = True,
     num_workers: int = 1,
@@ -59,7 +61,9 @@ def make_options(  # noqa: PLR0913  # the options of the command, flat
             on_missing=on_missing,
             on_nonfinite=on_nonfinite,
         ),
-        roles=RoleOptions(label=label, weight=weight, drop=drop, keep=keep),
+        roles=RoleOptions(
+            label=label, weight=weight, drop=drop, keep=keep, categorical=categorical, datetime=datetime
+        ),
         label_kind=label_kind,
         delimiter=delimiter,
         has_header=has_header,

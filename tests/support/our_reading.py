@@ -48,6 +48,8 @@ def options_for(kinds: Sequence[Kind], delimiter: str, excused: Excused, grid: G
     names = dict(zip(names_of(kinds), kinds, strict=True))
     return make_options(
         keep=tuple(name for name, kind in names.items() if kind.startswith("kept")),
+        categorical=tuple(name for name, kind in names.items() if kind == "category"),
+        datetime=tuple(name for name, kind in names.items() if kind == "datetime"),
         drop=tuple(name for name, kind in names.items() if kind == "dropped"),
         delimiter=delimiter,
         label_kind="classes" if "text label" in kinds else "number",

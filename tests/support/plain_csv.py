@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import math
 import sys
@@ -12,10 +13,14 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Kind = Literal["feature", "label", "text label", "kept number", "kept integer", "kept text", "dropped"]
+Kind = Literal[
+    *("feature", "boolean", "datetime", "category", "label", "text label"),
+    *("kept number", "kept integer", "kept text", "dropped"),
+]
 
 MISSING = {"", "na", "n/a", "nan", "+nan", "-nan", "null", "none", "?", "-", "#n/a", "\\n"}
 INFINITE = {sign + word for sign in ("", "+", "-") for word in ("inf", "infinity")}
+FILLED = {"feature", "boolean", "datetime", "category", "kept number"}
 NUMBER_CHARACTERS = set("0123456789+-.eE")
 
 
@@ -146,20 +151,60 @@ def _values(
 
 def _value(cell: str, kind: Kind, *, fill: bool) -> float | int | str:
     text = cell.strip(" \t")
-    is_missing = text.lower() in MISSING
+    is_missing = text == "" if kind == "category" else text.lower() in MISSING
     if kind == "kept text":
         return cell
-    if is_missing and not (fill and kind in {"feature", "kept number"}):
+    if is_missing and not (fill and kind in FILLED):
         raise _FaultError("E104")
-    if kind == "text label":
-        return text
+    if kind in {"text label", "category"}:
+        return "" if is_missing else text
     if kind == "kept integer":
         return _integer(text)
     if is_missing:
         return math.nan
     if text.lower() in INFINITE:
-        raise _FaultError("E105")
-    return _number(text)
+        raise _FaultError("E103" if kind in {"boolean", "datetime"} else "E105")
+    if kind == "boolean":
+        return _boolean(text)
+    return _seconds(text) if kind == "datetime" else _number(text)
+
+
+def _boolean(text: str) -> float:
+    if text.lower() not in {"true", "false"}:
+        raise _FaultError("E103")
+    return float(text.lower() == "true")
+
+
+def _seconds(text: str) -> float:
+    """Return the seconds since 1970 of a date or time, taken apart character by character."""
+    day, rest = text[:10], text[10:]
+    sign, hours, minutes = 1, "00", "00"
+    if rest.endswith("Z") and len(rest) > 1:
+        rest = rest[:-1]
+    elif rest[-6:-5] in {"+", "-"} and rest[-3:-2] == ":":
+        rest, (sign, hours, minutes) = rest[:-6], (-1 if rest[-6] == "-" else 1, rest[-5:-3], rest[-2:])
+        if not rest:
+            raise _FaultError("E103")
+    clock, _, fraction = rest.partition(".")
+    shape = "".join("9" if character in "0123456789" else character for character in day + clock)
+    shape = shape.replace("T", " ", 1)
+    if shape not in {"9999-99-99", "9999-99-99 99:99", "9999-99-99 99:99:99"}:
+        raise _FaultError("E103")
+    if "." in rest and (len(clock) != len("T99:99:99") or not 1 <= len(fraction) <= 9):
+        raise _FaultError("E103")
+    parts = [*day.split("-"), *(clock[1:].split(":") if clock else [])]
+    if set("".join((*parts, hours, minutes, fraction))) - set("0123456789") or len(hours + minutes) != 4:
+        raise _FaultError("E103")
+    if int(hours) > 23 or int(minutes) > 59:
+        raise _FaultError("E103")
+    try:
+        moment = dt.datetime(*map(int, parts), tzinfo=dt.UTC)
+    except ValueError:
+        raise _FaultError("E103") from None
+    whole = moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    offset = sign * (int(hours) * 3600 + int(minutes) * 60)
+    seconds = whole.days * 86_400 + whole.seconds - offset
+    return float(seconds * 1_000_000 + int(fraction[:6].ljust(6, "0"))) / 1e6
 
 
 def _integer(text: str) -> int:

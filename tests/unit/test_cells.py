@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from pipeline.errors import InputError, MissingValueError, NonFiniteError, NotANumberError
-from pipeline.source.cells import read_integer, read_number
+from pipeline.source.cells import read_boolean, read_datetime, read_integer, read_number
 from support.datasets import same_value
 from support.texts import finite_floats
 
@@ -158,3 +158,62 @@ def test_messages_do_not_quote_long_cells_in_full(cell: str) -> None:
             read(cell)
         except InputError as error:
             assert len(error.message) < 150  # noqa: PT017  # some of them are numbers for one reader
+
+
+@pytest.mark.parametrize("cell", ["true", "True", "TRUE", " tRuE\t"])
+def test_true_is_one(cell: str) -> None:
+    """In any case of letters, blanks around it; false is 0, what is missing no number."""
+    assert read_boolean(cell) == 1.0
+    assert read_boolean("False") == 0.0
+    assert math.isnan(read_boolean("NA"))
+
+
+@pytest.mark.parametrize("cell", ["yes", "1", "t", "truth", "tru\u0435", "true false"])
+def test_other_words_are_no_booleans(cell: str) -> None:
+    """Only the two words are read."""
+    with pytest.raises(NotANumberError, match="expected true or false"):
+        read_boolean(cell)
+
+
+@pytest.mark.parametrize(
+    ("cell", "seconds"),
+    [
+        ("1970-01-01", 0.0),
+        ("1970-01-02T00:00", 86_400.0),
+        ("1969-12-31 23:59:59.5", -0.5),
+        ("2026-11-28T18:00:00Z", 1_795_888_800.0),
+        ("2026-11-28T18:00:00+05:45", 1_795_868_100.0),
+        (" 2024-02-29 00:00:00.123456789 ", 1_709_164_800.123456),
+    ],
+)
+def test_dates_are_seconds_since_1970(cell: str, seconds: float) -> None:
+    """UTC unless an offset is given; further digits than microseconds are cut."""
+    assert read_datetime(cell) == seconds
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        *(
+            "2023-02-29",
+            "0000-01-01",
+            "2026-11-28T24:00",
+            "2026-11-28T10:60",
+            "2026-1-1",
+            "20261128",
+            "28.11.2026",
+        ),
+        *(
+            "2026-11-28Z",
+            "2026-11-28 10:00.5",
+            "2026-11-28T10:00+24:00",
+            "2026-W48-6",
+            "\uff12026-11-28",
+            "10:00",
+        ),
+    ],
+)
+def test_other_dates_are_refused(cell: str) -> None:
+    """Days that are none, and every other way to write a date."""
+    with pytest.raises(NotANumberError):
+        read_datetime(cell)

@@ -29,7 +29,9 @@ def held_by(*cells: str) -> Held:
         (("1", "2", "word"), "number"),
         (("s", "b"), "text"),
         (("1", "b", "c"), "text"),
-        (("true", "false"), "text"),
+        (("true", "false"), "boolean"),
+        (("True", "", "FALSE"), "boolean"),
+        (("true", "no"), "text"),
         (("2012-01-02",), "text"),
         (("1_000", "2_000"), "text"),
         ((" 1", "2 "), "integer"),
@@ -63,6 +65,7 @@ def test_ragged_rows_are_left_out_of_the_reading() -> None:
     ("cells", "reading", "kind"),
     [
         (["s", "b"], "text", "classes"),
+        (["true", "false"], "boolean", "classes"),
         (["0", "1"], "integer", "classes"),
         (["1.000e+00", "0.000e+00"], "number", "classes"),
         (["0", "1", ""], "number", "classes"),

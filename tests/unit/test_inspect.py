@@ -103,8 +103,8 @@ CASES = {
             "churned": "class",
         },
         label="churned",
-        features=1,
-        options=("--keep when", "--keep city", "--keep id", "--drop essay"),
+        features=2,
+        options=("--datetime when", "--categorical city", "--keep id", "--drop essay"),
     ),
     "gaps": Case(
         columns={"x": "gaps", "none": "empty", "y_": "normal", "target": "species"},
@@ -157,8 +157,8 @@ CASES = {
             "é*": "class",
         },
         label="é*",
-        features=1,
-        options=("--keep=-v",),
+        features=2,
+        options=("--categorical=-v",),
     ),
     "a quantity": Case(
         columns={"rooms": "class", "area": "normal", "price": "normal"}, label="price", features=2
@@ -390,12 +390,12 @@ def test_a_source_as_page_and_as_json(
         "first rows",
     ):
         assert wording in page.stdout
-    assert page.stdout.endswith("convert it\npipeline convert raw.csv shards/ --keep city\n")
+    assert page.stdout.endswith("convert it\npipeline convert raw.csv shards/ --categorical city\n")
     assert "columns more: --all" not in pipeline_command("inspect", "raw.csv", "--all").stdout
     found = json.loads(pipeline_command("inspect", "raw.csv", "--json").stdout)
     assert [entry["name"] for entry in found["columns"]][-2:] == ["city", "target"]
     assert found["label"] == {"name": "target", "kind": "classes", "candidates": ["target"]}
-    assert found["command"] == "pipeline convert raw.csv shards/ --keep city"
+    assert found["command"] == "pipeline convert raw.csv shards/ --categorical city"
     assert [finding["kind"] for finding in found["findings"]] == ["categories"]
     assert found["expected_records"] == NUM_ROWS
 

@@ -19,6 +19,7 @@ from pipeline import backend
 from pipeline import manifest as manifests
 from pipeline.errors import ModelError
 from pipeline.models import dense, description, resnet
+from pipeline.models.inputs import Inputs
 from pipeline.models.saved import KNOWN_OBJECTS, open_model
 from pipeline.models.target import target_of
 from pipeline.train import TrainOptions
@@ -38,7 +39,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     manifest = manifests.load(convert_text(TEXT, folder / "data", make_options()).folder)
     network = dense.build(
-        3, target_of(manifest), layers=(4,), activation="relu", batch_norm=True, dropout=0.1
+        Inputs(num_numbers=3),
+        target_of(manifest),
+        layers=(4,),
+        activation="relu",
+        batch_norm=True,
+        dropout=0.1,
     )
     (folder / "model").mkdir()
     with backend.known_warnings_ignored():
@@ -105,14 +111,16 @@ def test_every_layer_of_our_networks_is_known(tmp_path: Path) -> None:
     manifest = manifests.load(convert_text(TEXT, tmp_path / "data", make_options()).folder)
     target = target_of(manifest)
     for index, activation in enumerate(("leaky_relu", "silu", "mish")):
-        network = resnet.build(3, target, layers=(4, 6), members=2, activation=activation, dropout=0.1)
+        network = resnet.build(
+            Inputs(num_numbers=3), target, layers=(4, 6), members=2, activation=activation, dropout=0.1
+        )
         folder = tmp_path / str(index)
         folder.mkdir()
         with backend.known_warnings_ignored():
             write_model(folder, network, manifest, TrainOptions(model="resnet"))
         assert open_model(folder).network.name == "resnet"
     names = set().union(*KNOWN_OBJECTS.values())
-    assert not names & {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "StringLookup", "__lambda__"}
+    assert not names & {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "__lambda__"}
 
 
 @pytest.mark.parametrize(
@@ -223,6 +231,8 @@ def replaced(layer: dict[str, Any], **others: Any) -> Callable[[dict[str, Any]],
             {"class_name": "StringLookup", "config": {"vocabulary": "/etc/passwd"}},
             "keras.layers.StringLookup",
         ),
+        ({"class_name": "StringLookup", "config": "words"}, "keras.layers.StringLookup"),
+        ({"class_name": "IntegerLookup", "config": {"vocabulary": "/x"}}, "keras.layers.IntegerLookup"),
         ({"module": "os", "class_name": "system", "config": {}}, "os.system"),
         ({"module": "subprocess", "class_name": "Popen", "config": {"args": "x"}}, "subprocess.Popen"),
         ({"module": "builtins", "class_name": "function", "config": "eval"}, "builtins.function"),

@@ -14,6 +14,7 @@ from pipeline import backend
 from pipeline import manifest as manifests
 from pipeline.convert import convert
 from pipeline.models import dense
+from pipeline.models.inputs import Inputs
 from pipeline.models.raw import taking_raw_records
 from pipeline.models.target import Target
 from pipeline.plan import ConvertOptions, Identity
@@ -71,7 +72,12 @@ def saved(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network with its first weights, saved as training saves it."""
     backend.keras().utils.set_random_seed(1)
     network = dense.build(
-        len(NAMES), TWO_CLASSES, layers=(16,), activation="relu", batch_norm=True, dropout=0.0
+        Inputs(num_numbers=len(NAMES)),
+        TWO_CLASSES,
+        layers=(16,),
+        activation="relu",
+        batch_norm=True,
+        dropout=0.0,
     )
     path = tmp_path_factory.mktemp("saved") / "model.keras"
     with backend.known_warnings_ignored():
@@ -187,7 +193,9 @@ def objects(tree: Any) -> Iterator[dict[str, Any]]:
 def test_without_standardization_raw_rows_go_to_the_network(tmp_path: Path) -> None:
     """A dataset that is not standardized gives a model without such layers, with the same kind of input."""
     shards = make_dataset(tmp_path / "data", standardize=False)
-    network = dense.build(4, TWO_CLASSES, layers=(), activation="relu", batch_norm=False, dropout=0.0)
+    network = dense.build(
+        Inputs(num_numbers=4), TWO_CLASSES, layers=(), activation="relu", batch_norm=False, dropout=0.0
+    )
     model = taking_raw_records(network, manifests.load(shards))
     assert [layer.name for layer in model.layers] == ["features", "dense"]
     assert model.inputs[0].dtype == "float64"
