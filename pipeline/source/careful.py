@@ -109,7 +109,7 @@ def _read_row(row: list[str], plan: ConvertPlan) -> list[float | int | str | Non
     allow_missing = plan.options.identity.on_missing == "mean"
     try:
         return [
-            _read_cell(column, cell, allow_missing=allow_missing)
+            read_cell(column, cell, allow_missing=allow_missing)
             for column, cell in zip(columns, row, strict=True)
         ]
     except InputError:
@@ -202,7 +202,12 @@ def _fault(error: InputError) -> Fault:
     return "nonfinite" if isinstance(error, NonFiniteError) else "bad-row"
 
 
-def _read_cell(column: Column, cell: str, *, allow_missing: bool) -> float | int | str | None:
+def read_cell(column: Column, cell: str, *, allow_missing: bool) -> float | int | str | None:
+    """Return what a cell of `column` holds; NaN or "" where it is missing and may be.
+
+    Raises:
+        InputError: a fault, with the name of the column.
+    """
     if column.role == "drop":
         return None
     try:

@@ -1,8 +1,9 @@
 """Owns the fast parser: Polars with an explicit type for every column, and the checks Polars leaves out.
 
-The result is accepted only if nothing about it is in doubt; otherwise the range is parsed again by `careful`,
-which either reads it exactly or names the line. Polars fills short rows and blank lines with nulls, reads
-`inf` and `1e400`, and knows nothing of quoted line ends: each of these shows in one of the checks.
+The result is accepted only if nothing about it is in doubt; otherwise the cells in doubt are read again
+by `mend`, or all of the range by `careful`, which either reads it exactly or names the line. Polars fills
+short rows and blank lines with nulls, reads `inf` and `1e400`, and knows nothing of quoted line ends: each of
+these shows in one of the checks.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import polars as pl
 from pipeline.errors import InputError, QuoteError
 from pipeline.source import careful
 from pipeline.source.files import BYTE_ORDER_MARK
+from pipeline.source.mend import try_mend
 from pipeline.source.parsed import ParsedRange
 from pipeline.source.quotes import are_plain
 from pipeline.source.ranges import CutInsideQuotesError
@@ -62,13 +64,15 @@ def parse(text: bytes, plan: ConvertPlan, *, may_have_quotes: bool = True) -> Pa
         InputError: a fault that the options do not allow to set aside; lines count from 1 within `text`.
     """
     parsed = try_parse(text, plan, may_have_quotes=may_have_quotes) if text else None
+    if parsed is None and not _has_odd_ends(text):
+        parsed = try_mend(text, plan)
     return careful.parse(text, plan) if parsed is None else parsed
 
 
 def try_parse(text: bytes, plan: ConvertPlan, *, may_have_quotes: bool = True) -> ParsedRange | None:
     """Return the records of one range, or None where any check raises a doubt."""
-    if text.startswith(BYTE_ORDER_MARK) or text.endswith(b"\r"):
-        return None  # Polars would drop the mark in silence, in the middle of a file; and join CR with our LF
+    if _has_odd_ends(text):
+        return None
     has_quotes = may_have_quotes and b'"' in text
     if _has_odd_bytes(text, plan.schema, plan.dialect.delimiter, has_quotes=has_quotes):
         return None
@@ -95,14 +99,22 @@ def try_parse(text: bytes, plan: ConvertPlan, *, may_have_quotes: bool = True) -
     return _checked(frame, plan.schema, num_lines=frame.height - ends_open)
 
 
-def _has_odd_bytes(text: bytes, schema: Schema, delimiter: str, *, has_quotes: bool) -> bool:
-    r"""Whether the text may hold what Polars takes for something else than `csv` does.
+def _has_odd_ends(text: bytes) -> bool:
+    r"""Whether lines may begin or end with what Polars takes for something else than `csv` does.
 
-    Everywhere a carriage return that ends a row for `csv` alone: Polars reads "0\r" as a number. In columns
-    of text, dropped ones too, NUL bytes, and quotes within a cell: it reads `"x"y"z"` as xyz.
+    A carriage return ends a row for `csv` alone: Polars reads "0\r" as a number, and would join one at the
+    end with our LF. A byte-order mark it drops in silence, in the middle of a file.
     """
-    if b"\r" in text and text.count(b"\r") != text.count(b"\r\n"):
+    if text.startswith(BYTE_ORDER_MARK) or text.endswith(b"\r"):
         return True
+    return b"\r" in text and text.count(b"\r") != text.count(b"\r\n")
+
+
+def _has_odd_bytes(text: bytes, schema: Schema, delimiter: str, *, has_quotes: bool) -> bool:
+    """Whether the text may hold what Polars takes for something else than `csv` does, in columns of text.
+
+    Dropped ones too: NUL bytes, and quotes within a cell. It reads `"x"y"z"` as xyz.
+    """
     if not schema.texts and all(_is_number(column) for column in schema.columns):
         return False
     return b"\0" in text or (has_quotes and not are_plain(text, delimiter))
@@ -136,10 +148,10 @@ def _polars_schema(schema: Schema) -> dict[str, pl.DataType]:
 def _checked(frame: pl.DataFrame, schema: Schema, *, num_lines: int) -> ParsedRange | None:
     if any(series.null_count() for series in frame):
         return None
-    converted = [_converted(frame[c.name], c) for c in schema.numbers if c.reading in WORDS]
-    if any(series is None for series in converted):
+    words = [WORDS[c.reading](frame[c.name]).alias(c.name) for c in schema.numbers if c.reading in WORDS]
+    if any(series.null_count() for series in words):
         return None
-    numbers = _stack(frame.with_columns(converted), schema.numbers)
+    numbers = _stack(frame.with_columns(words), schema.numbers)
     if not np.isfinite(numbers).all():
         return None
     integers = _stack(frame, schema.integers)
@@ -162,12 +174,6 @@ def _odd_texts(texts: pl.Series, column: Column) -> bool:
         return False
     distinct = texts.unique().to_list()
     return any(value != value.strip() or careful.lacks_value(column, value) for value in distinct)
-
-
-def _converted(texts: pl.Series, column: Column) -> pl.Series | None:
-    """Return the doubles that `cells` reads from `texts`, or None where any is in doubt."""
-    values = WORDS[column.reading](texts)
-    return values if values is None else values.alias(column.name)
 
 
 def _stack(frame: pl.DataFrame, columns: Sequence[Column]) -> NDArray[Any]:
