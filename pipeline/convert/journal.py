@@ -153,8 +153,8 @@ def _check_same(before: dict[str, Any], now: dict[str, Any], folder: AnyPath) ->
                 f"changed since the unfinished run began: {sizes}", path=new["path"], hint=start_afresh
             )
     old_flat, new_flat = _flat(before), _flat(now)
-    names = [name for name in new_flat if old_flat.get(name) != new_flat[name]]
-    listed = "; ".join(f"{name} was {old_flat.get(name)!r}, is {new_flat[name]!r}" for name in names)
+    names = [name for name in {**new_flat, **old_flat} if old_flat.get(name) != new_flat.get(name)]
+    listed = "; ".join(f"{name} was {old_flat.get(name)!r}, is {new_flat.get(name)!r}" for name in names)
     raise OptionsChangedError(f"an unfinished run is there: {listed}", path=str(folder), hint=start_afresh)
 
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipeline.convert import make_plan
+from pipeline.convert.journal import _check_same, describe_request
+from pipeline.errors import OptionsChangedError
 from support import small_scale
+from support.datasets import make_options
 from support.forked import KILLED, Accident, Forker, recorded
 from support.unfinished import STAGING, TARGET, Files, Scene, command, files, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from pipeline.plan import ConvertPlan
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +59,7 @@ def remembered(folder: Path) -> Files:
             ["seed was 42, is 1", "split was [0.8, 0.1, 0.1], is [0.5, 0.3, 0.2]"],
         ),
         (("--drop", "f1"), ["drop was [], is ['f1']"]),
+        (("--categorical", "f1"), ["categorical was None, is ['f1']"]),
     ],
 )
 def test_other_options_are_refused_with_the_differences(
@@ -68,6 +75,21 @@ def test_other_options_are_refused_with_the_differences(
     )
     assert remembered(unfinished) == before
     scene.assert_continues(unfinished)
+
+
+def test_an_option_that_is_no_longer_given_is_a_difference(tmp_path: Path) -> None:
+    """Also one that is only remembered where it is given, as categories are."""
+    asked = make_plan_of(tmp_path, categorical=("x",))
+    without = make_plan_of(tmp_path)
+    with pytest.raises(OptionsChangedError, match=r"categorical was \['x'\], is None"):
+        _check_same(describe_request(asked), describe_request(without), tmp_path)
+
+
+def make_plan_of(folder: Path, **options: Any) -> ConvertPlan:
+    """Return the plan of a conversion that was asked for in this way."""
+    (folder / "raw.csv").write_text("label,x,y\n0,1,2\n1,2,3\n")
+    os.utime(folder / "raw.csv", (1, 1))
+    return make_plan(folder / "raw.csv", make_options(**options))
 
 
 def test_options_that_change_no_bytes_may_change(forker: Forker, scene: Scene, unfinished: Path) -> None:
