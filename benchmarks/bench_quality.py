@@ -3,9 +3,9 @@
 Method: each table is converted once (seed 42; 80 % train, 10 % val, 10 % test). Every model learns from
 train, ours look at val to choose an epoch, and all are judged by the area under the ROC curve on test. Ours
 are trained by the command line, as MODELS says; scikit-learn's HistGradientBoosting sees the same
-standardized records. The simulated collisions are made here, and judged for each mass as well; the HIGGS samples are taken from
-`../shared/real`, where that is. One run each: the standard error of an AUC is 0.0014 on 20,000 test records
-and 0.013 on 1,000, but all models are judged on the same ones.
+standardized records. The simulated collisions are made here, and judged for each mass as well; the HIGGS
+samples are taken from `../shared/real`, where that is. One run each: the standard error of an AUC is 0.0014
+on 20,000 test records and 0.013 on 1,000, but all models are judged on the same ones.
 
 Conclusion: docs/LOG.md. The residual network is the best of all; that of the report needs many records.
 """

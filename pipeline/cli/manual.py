@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # What the options of all commands are about, in the order in which they are told.
 # fmt: off
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Columns": ("label", "label_kind", "weight", "drop", "keep", "slices"),
+    "Columns": ("label", "label_kind", "weight", "drop", "keep", "categorical", "datetime", "slices"),
     "Source": ("delimiter", "header", "no_header", "on_bad_row", "max_rejects", "on_missing", "on_nonfinite"),
     "Dataset": ("formats", "split", "seed", "shard_size", "compression", "standardize", "shard_format"),
     "Network": ("model", "layers", "members", "activation", "batch_norm", "dropout"),
