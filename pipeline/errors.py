@@ -23,7 +23,8 @@
     │   ├── DelimiterError        E115  one column found: wrong delimiter
     │   ├── LineTooLongError      E116  no end of line within the limit
     │   ├── TooManyRejectsError   E117  more rows set aside than --max-rejects
-    │   └── CategoriesError       E118  a category with too many values
+    │   ├── CategoriesError       E118  a category with too many values
+    │   └── SplitError            E119  a cell that names no split, or nothing to train on
     ├── DatasetError              E4xx  shards and models    4
     │   ├── ManifestError         E401  no manifest, or one that cannot be used
     │   ├── ShardError            E402  a shard missing, cut or damaged
@@ -242,6 +243,12 @@ class CategoriesError(InputError, ValueError):
     """A category has too many different values."""
 
     code = "E118"
+
+
+class SplitError(InputError, ValueError):
+    """A cell names no split, or no record is left for the train split."""
+
+    code = "E119"
 
 
 class DatasetError(PipelineError):

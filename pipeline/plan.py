@@ -12,8 +12,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.errors import OptionError
-from pipeline.keys import SPLITS, split_bounds
+from pipeline.keys import SPLITS
 from pipeline.schema import RoleOptions, Schema
+from pipeline.splitting.rule import SplitRule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,6 +106,7 @@ class Identity:
 
     seed: int = 42
     split: tuple[Fraction, ...] = (Fraction(8, 10), Fraction(1, 10), Fraction(1, 10))
+    rule: SplitRule = field(default_factory=SplitRule)
     standardize: bool = True
     shard_bytes: int = DEFAULT_SHARD_BYTES
     compression: Literal["none", "zstd", "snappy", "gzip"] = "none"
@@ -235,7 +237,7 @@ class ConvertPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardSpec:
-    """One output file: the records of ranks [begin, end) in the order of keys over all splits."""
+    """One output file: the records of ranks [begin, end) in the order of splits, and of keys within them."""
 
     split: str
     shard_index: int
@@ -277,21 +279,21 @@ def row_group_records(num_bytes_per_record: int) -> int:
     return max(MIN_ROW_GROUP_RECORDS, ROW_GROUP_BYTES // num_bytes_per_record)
 
 
-def cut_shards(
-    num_records: int, split: Sequence[Fraction], *, shard_bytes: int, num_bytes_per_record: int
-) -> tuple[ShardSpec, ...]:
-    """Return the shards of all splits, in order of rank; an empty split has none.
+def cut_shards(sizes: Sequence[int], *, shard_bytes: int, num_bytes_per_record: int) -> tuple[ShardSpec, ...]:
+    """Return the shards of splits of these `sizes`, in order of rank; an empty split has none.
 
     The shards of a split differ by at most one record in size, so that ranks of a distributed training get
     equal work.
     """
     target = max(1, shard_bytes // num_bytes_per_record)
     specs: list[ShardSpec] = []
-    for name, (begin, end) in zip(SPLITS, split_bounds(num_records, split), strict=True):
-        count = -(-(end - begin) // target)
-        cuts = [begin + (end - begin) * index // count for index in range(count + 1)] if count else []
+    begin = 0
+    for name, size in zip(SPLITS, sizes, strict=True):
+        count = -(-size // target)
+        cuts = [begin + size * index // count for index in range(count + 1)] if count else []
         specs += [
             ShardSpec(split=name, shard_index=index, num_shards=count, begin=cuts[index], end=cuts[index + 1])
             for index in range(count)
         ]
+        begin += size
     return tuple(specs)

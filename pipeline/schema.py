@@ -13,7 +13,7 @@ from pipeline.errors import ColumnNotFoundError, HeaderError, OptionError, TextC
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-Role = Literal["feature", "category", "label", "weight", "keep", "drop"]
+Role = Literal["feature", "category", "label", "weight", "keep", "drop", "split"]
 Reading = Literal["number", "integer", "text", "boolean", "datetime"]
 LabelKind = Literal["classes", "number"]
 
@@ -34,13 +34,15 @@ READING_DTYPE: dict[Reading, str] = {
 class Column:
     """One column of the CSV: where it stands, what it is for, how its cells are read.
 
-    `whole` tells of a column of numbers that its first cells were integers, or missing.
+    `whole` tells of a column of numbers that its first cells were integers, or missing; `splits` names the
+    split rule, if the column decides the split of its records.
     """
 
     name: str
     role: Role
     reading: Reading
     whole: bool = False
+    splits: str = ""
 
     def dtype(self, label_kind: LabelKind) -> str:
         """Return the column's dtype in a shard; a class label is an index into the classes.
@@ -79,8 +81,13 @@ class Schema:
 
     @property
     def used(self) -> tuple[Column, ...]:
-        """The columns that reach the shards: all but the dropped ones."""
-        return tuple(column for column in self.columns if column.role != "drop")
+        """The columns that reach the shards: not those dropped, nor one that is read for the split alone."""
+        return tuple(column for column in self.columns if column.role not in {"drop", "split"})
+
+    @property
+    def split(self) -> Column | None:
+        """The column that decides the split of its records, if one does; it may be kept, too."""
+        return next((column for column in self.columns if column.splits), None)
 
     @property
     def features(self) -> tuple[Column, ...]:
@@ -120,6 +127,16 @@ class Schema:
     def texts(self) -> tuple[Column, ...]:
         """The columns read as text, in the order of the header."""
         return tuple(column for column in self.used if column.reading == "text")
+
+    @property
+    def read(self) -> tuple[Column, ...]:
+        """The columns whose cells are looked at: all but the dropped ones."""
+        return tuple(column for column in self.columns if column.role != "drop")
+
+    @property
+    def read_for_split(self) -> Column | None:
+        """The column that is read for its split alone."""
+        return next(iter(self.with_role("split")), None)
 
     def with_role(self, role: Role) -> tuple[Column, ...]:
         """Return the columns of `role`, in the order of the header."""

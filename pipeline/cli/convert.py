@@ -13,7 +13,9 @@ from pipeline.cli.manual import Manual, complete_column, complete_path
 
 if TYPE_CHECKING:
     from pipeline.plan import ConvertOptions, ShardFormat
+    from pipeline.splitting.rule import SplitRule
 
+DEFAULT_SPLIT = "0.8,0.1,0.1"
 CHOICE_BAD = click.Choice(["error", "skip"])
 CHOICE_MISSING = click.Choice(["error", "drop", "mean"])
 CHOICE_NONFINITE = click.Choice(["error", "drop"])
@@ -80,12 +82,25 @@ CHOICE_NONFINITE = click.Choice(["error", "drop"])
     show_default=True,
     help="Format of the shards (repeatable).",
 )
+@click.option("--split", metavar="A,B,C", help="Shares of train, val and test.  [default: 0.8,0.1,0.1]")
+@click.option("--stratify", is_flag=True, help="Give every class of the label the same shares.")
 @click.option(
-    "--split",
-    metavar="A,B,C",
-    default="0.8,0.1,0.1",
-    show_default=True,
-    help="Shares of train, val and test.",
+    "--group-by",
+    metavar="COL",
+    shell_complete=complete_column,
+    help="Keep all records that are equal in a column in one split.",
+)
+@click.option(
+    "--split-by",
+    metavar="COL",
+    shell_complete=complete_column,
+    help="Split as a column says: train, val or test.",
+)
+@click.option(
+    "--time-split",
+    metavar="COL",
+    shell_complete=complete_column,
+    help="The earliest records by a column are train, the latest test.",
 )
 @click.option("--seed", type=int, metavar="N", default=42, show_default=True, help="Decides split and order.")
 @click.option(
@@ -181,6 +196,15 @@ def convert_command(sources: tuple[str, ...], shards: str, **given: Any) -> None
         convert_page.summary_page(summary, options.memory_bytes).show()
 
 
+def _rule(given: dict[str, Any]) -> SplitRule:
+    from pipeline.errors import OptionError  # noqa: PLC0415
+    from pipeline.splitting.rule import rule_of  # noqa: PLC0415
+
+    if given["split_by"] and given["split"]:
+        raise OptionError("--split has no meaning where --split-by names a column that says it")
+    return rule_of(**{name: given[name] for name in ("stratify", "group_by", "split_by", "time_split")})
+
+
 def _options(given: dict[str, Any]) -> ConvertOptions:
     from pipeline.keys import parse_split  # noqa: PLC0415  # loads NumPy
     from pipeline.plan import ConvertOptions, Identity, parse_size  # noqa: PLC0415
@@ -192,7 +216,8 @@ def _options(given: dict[str, Any]) -> ConvertOptions:
     return ConvertOptions(
         identity=Identity(
             seed=given["seed"],
-            split=parse_split(given["split"]),
+            split=parse_split(given["split"] or DEFAULT_SPLIT),
+            rule=_rule(given),
             standardize=given["standardize"],
             shard_bytes=parse_size(given["shard_size"]),
             compression=compression,

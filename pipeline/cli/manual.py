@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Columns": ("label", "label_kind", "weight", "drop", "keep", "categorical", "datetime", "slices"),
     "Source": ("delimiter", "header", "no_header", "on_bad_row", "max_rejects", "on_missing", "on_nonfinite"),
-    "Dataset": ("formats", "split", "seed", "shard_size", "compression", "standardize", "shard_format"),
+    "Dataset": (
+        "formats", "split", "stratify", "group_by", "split_by", "time_split", "seed", "shard_size",
+        "compression", "standardize", "shard_format",
+    ),
     "Network": ("model", "layers", "members", "activation", "batch_norm", "dropout"),
     "Training": (
         "optimizer", "learning_rate", "schedule", "warmup", "weight_decay", "label_smoothing", "class_weight",

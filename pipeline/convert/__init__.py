@@ -13,11 +13,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline import keys, moments
 from pipeline.convert.accounts import Accounts
 from pipeline.convert.cautions import cautions
 from pipeline.convert.describing import build_manifest, fingerprint, rejects_entry, rejects_jsonl
 from pipeline.convert.disk import check_room
+from pipeline.convert.dividing import divide
 from pipeline.convert.journal import Journal
 from pipeline.convert.planning import make_plan
 from pipeline.convert.train_split import check_finite, vocabularies_of
@@ -223,18 +223,15 @@ def _write(
     plan: ConvertPlan, accounts: Accounts, work: Work, folder: AnyPath, progress: Progress
 ) -> Manifest:
     """Write all shards into `folder` and return the manifest."""
-    index = work.index()
     per_record = record_bytes(plan.schema, accounts.kept_text_bytes // accounts.num_kept)
     batch_records = row_group_records(per_record)
+    divided = divide(plan, accounts, work, batch_records, progress)
+    train = divided.train
     specs = cut_shards(
-        index.num_records,
-        plan.options.identity.split,
-        shard_bytes=plan.options.identity.shard_bytes,
-        num_bytes_per_record=per_record,
+        divided.sizes, shard_bytes=plan.options.identity.shard_bytes, num_bytes_per_record=per_record
     )
-    train = _train_moments(plan, accounts, work, batch_records)
     check_finite(plan, train)
-    known = vocabularies_of(plan, work, batch_records)
+    known = vocabularies_of(plan, work, divided.sizes[0], batch_records)
     classes = tuple(sorted(accounts.labels, key=lambda value: (isinstance(value, str), value)))
     accounts.warnings += cautions(plan, accounts, train, classes)
     finish = _finish(
@@ -246,7 +243,7 @@ def _write(
         batch_records=batch_records,
         folder=folder,
     )
-    progress.start("writing shards", total=index.num_records, unit="records")
+    progress.start("writing shards", total=accounts.num_kept, unit="records")
     written: list[WrittenShard] = []
     with closing(work.write(specs, finish)) as shards:
         for shard in shards:
@@ -254,21 +251,6 @@ def _write(
             progress.advance(shard.spec.end - shard.spec.begin)
     progress.finish()
     return build_manifest(plan, accounts, train, classes, known, written)
-
-
-def _train_moments(plan: ConvertPlan, accounts: Accounts, work: Work, batch_records: int) -> Moments:
-    """Return the moments of exactly the train split.
-
-    While streaming, only records whose key lies below `certain` were counted. The rest of the split is
-    counted now; if the split ends even before that (few records, by chance), all of it is.
-    Which of the two happens depends on the keys alone, so the bytes do not depend on it.
-    """
-    index = work.index()
-    _, train_end = keys.split_bounds(index.num_records, plan.options.identity.split)[0]
-    certain = index.rank_of(keys.certain_train_key(plan.options.identity.split[0]))
-    if train_end < certain:
-        return work.moments(0, train_end, batch_records)
-    return moments.merge(accounts.moments, work.moments(certain, train_end, batch_records))
 
 
 def _finish(  # all that is known by now

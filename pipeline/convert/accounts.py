@@ -10,6 +10,7 @@ import xxhash
 
 from pipeline import moments as moments_of
 from pipeline.convert.reading import check_classes
+from pipeline.convert.split_values import total_tally
 from pipeline.errors import EmptySourceError, TooManyRejectsError
 from pipeline.manifest import SourceEntry
 
@@ -42,6 +43,7 @@ class Accounts:
         self.files = [FileAccount(num_lines=file.header_lines) for file in plan.files]
         self.moments: Moments = moments_of.empty(len(plan.schema.numbers))
         self.labels: set[float | str] = set()
+        self.tally: dict[int, int] = {}
         self.rejects: list[tuple[int, Reject]] = []
         self.warnings: list[str] = []
         self.inexact: set[str] = set()
@@ -70,6 +72,7 @@ class Accounts:
         account.digests += [summary.digest] if summary.num_text_bytes else []
         self.moments = moments_of.merge(self.moments, summary.moments)
         self.labels |= summary.labels
+        self.tally = total_tally(self.tally, summary.tally, self._plan.options.identity.rule.name)
         self.inexact |= summary.inexact
         self.num_read += summary.num_records
         self.num_kept += summary.num_kept

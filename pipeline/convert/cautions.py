@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.keys import SPLITS
 from pipeline.schema import DEFAULT_LABELS
+from pipeline.splitting.rule import FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pipeline.convert.accounts import Accounts
     from pipeline.moments import Moments
-    from pipeline.plan import ConvertPlan
+    from pipeline.plan import ConvertPlan, Identity
     from pipeline.schema import Schema
 
 
@@ -36,6 +38,17 @@ def cautions(
                     f"column {column.name!r} is a feature, since the label is {schema.label.name!r}; "
                     f"--drop {column.name} leaves it out"
                 )
+
+
+def empty_splits(identity: Identity, sizes: Sequence[int]) -> Iterator[str]:
+    """Yield a warning for every split that has no record, though the split rule could have given it some."""
+    rule = identity.rule
+    for name, share, size in zip(SPLITS, identity.split, sizes, strict=True):
+        if rule.name == "given" and not size:
+            yield f"the {name} split is empty: column {rule.column!r} names it in no record"
+        elif share and not size:
+            left = f"{FLAGS[rule.name]} leaves no record for a share of {float(share):g}"
+            yield f"the {name} split is empty: {left}"
 
 
 def _of_label(

@@ -8,6 +8,7 @@ does the same with threads, `engine.dask` maps.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections import deque
 from contextlib import contextmanager
@@ -22,12 +23,15 @@ from pipeline.convert.cluster_tasks import (
     moments_task,
     prepare,
     read_task,
+    survey_task,
     write_task,
 )
 from pipeline.convert.exchange import exchange_of
 from pipeline.engine.dask import existing_cluster, local_cluster, reported
 from pipeline.errors import InputError, UsageError
 from pipeline.runs.ranks import RankIndex
+from pipeline.runs.splits import Census, SplitIndex
+from pipeline.runs.surveys import stretches
 from pipeline.source.ranges import CutInsideQuotesError, num_ranges
 from pipeline.source.sniff import expected_text_bytes
 from pipeline.storage.paths import absolute
@@ -42,11 +46,14 @@ if TYPE_CHECKING:
     from pipeline.engine.dask import DaskEngine
     from pipeline.moments import Moments
     from pipeline.plan import ConvertPlan, ShardSpec
+    from pipeline.runs.surveys import Survey
+    from pipeline.splitting.division import Division
     from pipeline.storage.paths import AnyPath
 
     RangeId = tuple[int, int]
 
 Result = TypeVar("Result")
+Value = TypeVar("Value")
 
 
 class ClusterWork:
@@ -65,6 +72,7 @@ class ClusterWork:
         self._engine = engine
         self._exchange = exchange_of(plan, engine.num_workers)
         self._index: RankIndex | None = None
+        self._divided: SplitIndex | None = None
 
     def read(self) -> Generator[RangeSummary, None, None]:
         """Read all ranges into run files; yield their summaries in range order."""
@@ -107,6 +115,18 @@ class ClusterWork:
             runs = [finished.run for finished in self._journal.runs]
             self._index = RankIndex([], runs, cell_bits=self._plan.memory.cell_bits)
         return self._index
+
+    def survey(self, survey: Survey[Value]) -> Value:
+        """Return what `survey` finds in all records."""
+        shared = dataclasses.replace(self._gathering(), survey=survey)
+        tasks = stretches(self.index(), max(1, self._exchange.num_writing_tasks))
+        found: Iterator[Value] = in_order(self._engine.map_tasks(survey_task, shared, tasks))
+        return functools.reduce(survey.merge, found)
+
+    def divide(self, division: Division) -> tuple[int, ...]:
+        """Take the order of `division` from here on; return the sizes of the splits."""
+        self._divided = SplitIndex(self.index(), division, self.survey(Census(division=division)))
+        return self._divided.sizes
 
     def moments(self, begin: int, end: int, batch_records: int) -> Moments:
         """Return the moments of the numeric columns over the ranks [begin, end), merged in order of rank."""
@@ -151,7 +171,9 @@ class ClusterWork:
 
     def _gathering(self) -> Shared:
         window_bytes = self._exchange.window_bytes
-        return dataclasses.replace(self._shared, index=self.index(), window_bytes=window_bytes)
+        return dataclasses.replace(
+            self._shared, index=self.index(), divided=self._divided, window_bytes=window_bytes
+        )
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Owns what a worker of a cluster does: the tasks of a conversion, and what each leaves in storage.
 
     read_task      reads consecutive byte ranges and writes run files into the staging folder
+    survey_task    looks at some cells of the runs
     moments_task   takes some row groups, as does
     categories_task
     write_task     writes consecutive shards into the staging folder
@@ -12,7 +13,7 @@ the same time. Neighbours: `cluster` hands tasks out, and never sees a record.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import xxhash
 
@@ -24,6 +25,7 @@ from pipeline.convert.writing import moments_of_batches, write_shard
 from pipeline.errors import InputError, SourceChangedError
 from pipeline.runs.ranks import ReadAhead
 from pipeline.runs.spilled import cell_edges, spill
+from pipeline.runs.surveys import surveyed
 from pipeline.source.ranges import CutInsideQuotesError, RangeText, stored_range, streamed_ranges
 from pipeline.storage.paths import system_errors_told
 
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
     from pipeline.convert.writing import Finish, WrittenShard
     from pipeline.moments import Moments
     from pipeline.plan import ConvertPlan, ShardSpec
-    from pipeline.runs.ranks import RankIndex
+    from pipeline.runs.ranks import Order, RankIndex
+    from pipeline.runs.splits import SplitIndex
+    from pipeline.runs.surveys import Survey
     from pipeline.source.ranges import RangeTask
     from pipeline.storage.paths import AnyPath
 
@@ -49,6 +53,8 @@ class Shared:
     folder: AnyPath
     request: str
     index: RankIndex | None = None
+    divided: SplitIndex | None = None
+    survey: Survey[Any] | None = None
     finish: Finish | None = None
     window_bytes: int = 0
 
@@ -168,22 +174,31 @@ def _spilled(held: Sequence[RangeResult], spans: Sequence[Span], shared: Shared)
     return FinishedRun(run=run, summaries=tuple(result.summary for result in held))
 
 
+def survey_task(shared: Shared, cells: tuple[int, int]) -> Any:  # noqa: ANN401  # what the survey finds
+    """Return what the survey finds in the cells [first, last)."""
+    assert shared.index is not None  # noqa: S101  # the client sets them
+    assert shared.survey is not None  # noqa: S101
+    with system_errors_told(shared.folder, hint=HINT):
+        ahead = ReadAhead(num_bytes=shared.window_bytes, end=shared.index.num_records)
+        return surveyed(shared.index, cells, shared.survey, ahead=ahead)
+
+
 def moments_task(shared: Shared, task: tuple[int, int, int]) -> tuple[Moments, ...]:
     """Return the moments of each batch of an interval of ranks: (begin, end, batch_records)."""
     begin, end, batch_records = task
-    index = _index(shared)
+    order = _order(shared)
     with system_errors_told(shared.folder, hint=HINT):
         ahead = ReadAhead(num_bytes=shared.window_bytes, end=end)
-        return tuple(moments_of_batches(index, begin, end, batch_records, ahead=ahead))
+        return tuple(moments_of_batches(order, begin, end, batch_records, ahead=ahead))
 
 
 def categories_task(shared: Shared, task: tuple[int, int, int]) -> vocabulary.Counts:
     """Return how often each category has which value in an interval of ranks: (begin, end, batch_records)."""
     begin, end, batch_records = task
-    index, schema = _index(shared), shared.plan.schema
+    order, schema = _order(shared), shared.plan.schema
     with system_errors_told(shared.folder, hint=HINT):
         ahead = ReadAhead(num_bytes=shared.window_bytes, end=end)
-        batches = index.batches(begin, end, batch_records, ahead=ahead)
+        batches = order.batches(begin, end, batch_records, ahead=ahead)
         return vocabulary.total((vocabulary.counts_of(pieces, schema) for pieces in batches), schema)
 
 
@@ -195,12 +210,13 @@ def write_task(shared: Shared, specs: tuple[ShardSpec, ...]) -> tuple[WrittenSha
         MachineError: storage failed.
     """
     assert shared.finish is not None  # noqa: S101  # the client sets it
-    index = _index(shared)
+    order = _order(shared)
     ahead = ReadAhead(num_bytes=shared.window_bytes, end=specs[-1].end)
     with system_errors_told(shared.folder, hint=HINT):
-        return tuple(write_shard(spec, index, shared.finish, ahead=ahead) for spec in specs)
+        return tuple(write_shard(spec, order, shared.finish, ahead=ahead) for spec in specs)
 
 
-def _index(shared: Shared) -> RankIndex:
-    assert shared.index is not None  # noqa: S101  # the client sets it
-    return shared.index
+def _order(shared: Shared) -> Order:
+    order = shared.divided or shared.index
+    assert order is not None  # noqa: S101  # the client sets it
+    return order

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pipeline.convert.vocabulary import Vocabulary
     from pipeline.convert.writing import WrittenShard
     from pipeline.moments import Moments
-    from pipeline.plan import ConvertPlan
+    from pipeline.plan import ConvertPlan, Identity
 
 DISTRIBUTION = "csv-shard-pipeline"
 
@@ -48,7 +48,7 @@ def identity_options(plan: ConvertPlan) -> dict[str, Any]:
     }
     return {
         "seed": identity.seed,
-        "split": [float(share) for share in identity.split],
+        **_split_options(identity),
         "standardize": identity.standardize,
         "label": plan.schema.label.name,
         "label_kind": plan.schema.label_kind,
@@ -63,6 +63,14 @@ def identity_options(plan: ConvertPlan) -> dict[str, Any]:
         "compression": identity.compression,
         "range_bytes": identity.range_bytes,
     }
+
+
+def _split_options(identity: Identity) -> dict[str, Any]:
+    """Return by what records are divided; nothing of a rule that is not asked for, as it has always been."""
+    rule = identity.rule
+    shares = {} if rule.name == "given" else {"split": [float(share) for share in identity.split]}
+    named = {} if rule.name == "key" else {"split_rule": rule.name}
+    return shares | named | ({} if rule.column is None else {"split_column": rule.column})
 
 
 def fingerprint(plan: ConvertPlan, accounts: Accounts) -> str:

@@ -69,7 +69,8 @@ def _spilled(
 ) -> int:
     """Return how many bytes of runs memory does not hold."""
     numbers = num_bytes_per_number * len(schema.numbers)
-    fixed = 8 + numbers + 8 * len(schema.integers) + 8 * len(schema.texts)
+    has_value = options.identity.rule.name != "key"
+    fixed = 8 + numbers + 8 * (len(schema.integers) + has_value) + 8 * len(schema.texts)
     total = int(num_records * (fixed + text_bytes_per_record))
     # Runs pass between the processes of a cluster as files.
     held = 0 if options.engine == "dask" else memory.runs_bytes

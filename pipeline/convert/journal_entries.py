@@ -74,6 +74,7 @@ def _summary_from_json(value: dict[str, Any]) -> RangeSummary:
         "rejects": tuple(Reject(**reject) for reject in value["rejects"]),
         "labels": frozenset(value["labels"]),
         "inexact": frozenset(value["inexact"]),
+        "tally": tuple((value, count) for value, count in value["tally"]),
         "moments": _moments_from_json(value["moments"]),
     }
     return RangeSummary(**decoded)

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 from pipeline.convert import memory
 from pipeline.convert.disk import plan_disk
 from pipeline.errors import FieldCountError, LabelError, OptionError, PipelineError, TextColumnError
+from pipeline.keys import split_sizes
 from pipeline.plan import ConvertPlan, Estimates, cut_shards, record_bytes, row_group_records
 from pipeline.schema import UNUSED, assign_roles, build_schema
 from pipeline.source import cells, columns
 from pipeline.source import sniff as sniffing
+from pipeline.splitting.rule import with_role, with_split_column
 from pipeline.standard_input import StandardInput
 from pipeline.storage.paths import system_errors_told
 
 if TYPE_CHECKING:
     from pipeline.plan import ConvertOptions, MemoryPlan, SourceFile
-    from pipeline.schema import LabelKind, Reading, Schema
+    from pipeline.schema import Column, LabelKind, Reading, Schema
     from pipeline.source.sniff import Sniffed
     from pipeline.storage.paths import SourcePath
 
@@ -44,7 +46,7 @@ def make_plan(sources: SourcePath | Sequence[SourcePath], options: ConvertOption
             files.append(sniffing.sniff_further(source, sniffed))
     estimates = _estimate(files, sniffed, schema, options)
     memory_plan = _memory(sniffed, schema, options, estimates)
-    text_bytes = _text_bytes_per_record(sniffed, schema)
+    text_bytes = _text_bytes_per_record(sniffed, schema.texts)
     return ConvertPlan(
         files=tuple(files),
         header=sniffed.header,
@@ -63,11 +65,15 @@ def _check_engine(sources: Sequence[SourcePath], options: ConvertOptions) -> Non
 
 
 def _memory(sniffed: Sniffed, schema: Schema, options: ConvertOptions, estimates: Estimates) -> MemoryPlan:
+    has_value = options.identity.rule.name != "key"
     range_bytes = min(options.identity.range_bytes, estimates.text_bytes)
     records_per_range = range_bytes / sniffed.mean_record_bytes
-    text_bytes = _text_bytes_per_record(sniffed, schema)
+    text_bytes = _text_bytes_per_record(sniffed, schema.texts)
+    read_bytes = text_bytes + _text_bytes_per_record(sniffed, schema.with_role("split"))
     group_records = row_group_records(record_bytes(schema, int(text_bytes)))
-    group_bytes = 8 * (1 + len(schema.used)) + text_bytes * memory.TEXT_COPIES / memory.WRITING_COPIES
+    group_bytes = (
+        8 * (1 + has_value + len(schema.used)) + text_bytes * memory.TEXT_COPIES / memory.WRITING_COPIES
+    )
     return memory.divide(
         options.memory_bytes,
         # Each worker of a cluster is a process of its own, with `--memory` for itself.
@@ -75,7 +81,7 @@ def _memory(sniffed: Sniffed, schema: Schema, options: ConvertOptions, estimates
         num_columns=len(schema.columns),
         num_cells_per_range=round(records_per_range * len(schema.columns)),
         range_bytes=range_bytes,
-        text_bytes_per_range=round(text_bytes * records_per_range),
+        text_bytes_per_range=round(read_bytes * records_per_range),
         row_group_bytes=round(group_bytes * min(group_records, estimates.num_records)),
         num_row_groups=-(-estimates.num_records // group_records),
         encodes_tfrecord="tfrecord" in options.formats,
@@ -83,22 +89,25 @@ def _memory(sniffed: Sniffed, schema: Schema, options: ConvertOptions, estimates
     )
 
 
-def _run_bytes_per_record(sniffed: Sniffed, schema: Schema) -> float:
+def _run_bytes_per_record(sniffed: Sniffed, schema: Schema, options: ConvertOptions) -> float:
     """Return the size of a record in a run where float32 holds its numbers."""
     key_bytes = integer_bytes = offset_bytes = 8
     fixed = key_bytes + 4 * len(schema.numbers) + integer_bytes * len(schema.integers)
-    return fixed + offset_bytes * len(schema.texts) + _text_bytes_per_record(sniffed, schema)
+    value_bytes = integer_bytes * (options.identity.rule.name != "key")
+    text_bytes = offset_bytes * len(schema.texts) + _text_bytes_per_record(sniffed, schema.texts)
+    return fixed + value_bytes + text_bytes
 
 
-def _text_bytes_per_record(sniffed: Sniffed, schema: Schema) -> float:
-    """Return how many bytes of a record are in text columns, by the first records."""
-    places = [sniffed.names.index(column.name) for column in schema.texts]
+def _text_bytes_per_record(sniffed: Sniffed, texts: Sequence[Column]) -> float:
+    """Return how many bytes of a record are in the columns `texts`, by the first records."""
+    places = [sniffed.names.index(column.name) for column in texts if column.reading == "text"]
     rows = [row for row in sniffed.rows if len(row) == len(sniffed.names)]
     return sum(len(row[place].encode()) for row in rows for place in places) / max(len(rows), 1)
 
 
 def _schema(sniffed: Sniffed, options: ConvertOptions) -> Schema:
-    roles = assign_roles(sniffed.names, options.roles)
+    rule = options.identity.rule
+    roles = with_role(assign_roles(sniffed.names, options.roles), rule)
     try:
         found = columns.held(sniffed.names, sniffed.rows)
     except FieldCountError as error:
@@ -112,10 +121,17 @@ def _schema(sniffed: Sniffed, options: ConvertOptions) -> Schema:
     labels = [row[at] for row in sniffed.rows if len(row) == len(sniffed.names)]
     kind = _label_kind(label, labels, readings[label], options)
     try:
-        return build_schema(roles, readings, label_kind=kind, whole=whole)
+        schema = with_split_column(build_schema(roles, readings, label_kind=kind, whole=whole), rule)
     except TextColumnError as error:
         _point_at_text(error, sniffed)
         raise
+    if rule.name == "stratify" and kind == "number":
+        raise LabelError(
+            "--stratify needs classes, and the label is a number",
+            column=label,
+            hint="pass --label-kind classes if it holds classes",
+        )
+    return schema
 
 
 def _point_at_text(error: TextColumnError, sniffed: Sniffed) -> None:
@@ -149,17 +165,13 @@ def _estimate(
     num_header = sum(file.text_offset for file in files)
     num_records = max(1, round((text_bytes - num_header) / sniffed.mean_record_bytes))
     per_record = record_bytes(schema)
-    specs = cut_shards(
-        num_records,
-        options.identity.split,
-        shard_bytes=options.identity.shard_bytes,
-        num_bytes_per_record=per_record,
-    )
+    split = split_sizes(num_records, options.identity.split)
+    specs = cut_shards(split, shard_bytes=options.identity.shard_bytes, num_bytes_per_record=per_record)
     return Estimates(
         text_bytes=text_bytes,
         num_records=num_records,
         num_ranges=sum(-(-size // range_bytes) for size in sizes),
         shard_bytes=num_records * per_record,
         num_shards={spec.split: spec.num_shards for spec in specs},
-        run_bytes=round(num_records * _run_bytes_per_record(sniffed, schema)),
+        run_bytes=round(num_records * _run_bytes_per_record(sniffed, schema, options)),
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline import keys as record_keys
 from pipeline import moments as moments_of
+from pipeline.convert.split_values import split_values, tally_of
 from pipeline.errors import LabelError, NonFiniteError, PipelineError
 from pipeline.runs.run import Run, build_run, narrowed, text_bytes
 from pipeline.source import careful, cells, fast
@@ -20,8 +21,9 @@ from pipeline.source import careful, cells, fast
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pipeline.convert.split_values import Tally
     from pipeline.moments import Moments
-    from pipeline.plan import ConvertPlan
+    from pipeline.plan import ConvertPlan, Identity
     from pipeline.source.parsed import ParsedRange, Reject
     from pipeline.source.ranges import RangeTask, RangeText
 
@@ -37,7 +39,7 @@ class RangeSummary:
     `labels` the distinct labels, if they are classes; `inexact` the columns with integers that doubles cannot
     tell apart; `kept_text_bytes` the size of the text columns but the
     categories, which shards hold as integers; `begin` the offset of the range in the text;
-    `ends_open` whether its last line has no line end.
+    `ends_open` whether its last line has no line end; `tally` that of the split values.
     """
 
     file_index: int
@@ -55,6 +57,7 @@ class RangeSummary:
     kept_text_bytes: int
     begin: int
     ends_open: bool
+    tally: Tally = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -95,11 +98,9 @@ def _ordered(
     if parsed.kept is not None:
         keys = keys[parsed.kept]
     order = record_keys.key_order(keys)
-    run = build_run(
-        keys, order, numbers=narrowed(parsed.numbers), integers=parsed.integers, texts=parsed.texts
-    )
-    certain = record_keys.certain_train_key(identity.split[0])
-    num_certain = run.num_records if certain >> 64 else int(np.searchsorted(run.keys, np.uint64(certain)))
+    values = split_values(parsed, plan)
+    integers = parsed.integers if values is None else np.vstack([parsed.integers, values])
+    run = build_run(keys, order, numbers=narrowed(parsed.numbers), integers=integers, texts=parsed.texts)
     summary = RangeSummary(
         file_index=text.file_index,
         range_index=text.range_index,
@@ -110,8 +111,9 @@ def _ordered(
         num_blank=parsed.num_blank,
         num_lines=parsed.num_lines,
         rejects=parsed.rejects,
-        moments=moments_of.of_batch(run.numbers[:, :num_certain].astype(np.float64)),
+        moments=moments_of.of_batch(run.numbers[:, : _num_certain(run, identity)].astype(np.float64)),
         labels=labels,
+        tally=tally_of(values, identity.rule.name),
         inexact=_inexact(parsed, plan),
         kept_text_bytes=sum(
             text_bytes(values)
@@ -122,6 +124,14 @@ def _ordered(
         ends_open=bool(text.text) and not text.text.endswith(b"\n"),
     )
     return RangeResult(summary=summary, run=run)
+
+
+def _num_certain(run: Run, identity: Identity) -> int:
+    """Return how many of the first records are in train for certain: none, if keys do not decide."""
+    if identity.rule.name != "key":
+        return 0
+    certain = record_keys.certain_train_key(identity.split[0])
+    return run.num_records if certain >> 64 else int(np.searchsorted(run.keys, np.uint64(certain)))
 
 
 def _labels(parsed: ParsedRange, text: RangeText, plan: ConvertPlan) -> frozenset[float | str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pipeline import keys
 from pipeline.convert.vocabulary import vocabularies
 from pipeline.errors import CategoriesError, NonFiniteError
 
@@ -16,8 +15,10 @@ if TYPE_CHECKING:
     from pipeline.plan import ConvertPlan
 
 
-def vocabularies_of(plan: ConvertPlan, work: Work, batch_records: int) -> tuple[Vocabulary, ...]:
-    """Return the values that each category has in the train split.
+def vocabularies_of(
+    plan: ConvertPlan, work: Work, train_end: int, batch_records: int
+) -> tuple[Vocabulary, ...]:
+    """Return the values that each category has in the train split, the first `train_end` records.
 
     Raises:
         CategoriesError: a category has too many.
@@ -25,8 +26,7 @@ def vocabularies_of(plan: ConvertPlan, work: Work, batch_records: int) -> tuple[
     if not plan.schema.categories:
         return ()
     try:
-        begin, end = keys.split_bounds(work.index().num_records, plan.options.identity.split)[0]
-        return tuple(vocabularies(work.category_counts(begin, end, batch_records)))
+        return tuple(vocabularies(work.category_counts(0, train_end, batch_records)))
     except CategoriesError as error:
         error.path = str(plan.files[0].path)
         raise

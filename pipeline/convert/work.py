@@ -1,7 +1,9 @@
 """Owns how the threads of this process do the two halves of a conversion.
 
     read      byte ranges → runs, in memory as far as `--memory` allows; summaries in range order
-    moments   of an interval of ranks, and how often categories have which value
+    survey    something small that is counted of all records
+    divide    from the order of keys to that of splits, and keys within them
+    moments   of an interval of that order, and how often categories have which value
     write     runs → shards
 
 Neighbours: `reading` and `writing` are the halves, `cluster` does them otherwise, `engine` maps tasks.
@@ -9,15 +11,21 @@ Neighbours: `reading` and `writing` are the halves, `cluster` does them otherwis
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import functools
+import itertools
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from pipeline import moments as moments_of
 from pipeline.convert import vocabulary
 from pipeline.convert.reading import read_range
-from pipeline.convert.writing import moments_of_ranks, write_shard
+from pipeline.convert.writing import moments_of_batches, stretches, write_shard
 from pipeline.engine.local import map_tasks
 from pipeline.errors import SourceChangedError
 from pipeline.runs.ranks import ReadAhead
+from pipeline.runs.splits import Census, SplitIndex
 from pipeline.runs.store import RunStore
+from pipeline.runs.surveys import stretches as stretches_of_cells
+from pipeline.runs.surveys import surveyed
 from pipeline.source import ranges
 from pipeline.source.ranges import RangeText
 
@@ -29,10 +37,15 @@ if TYPE_CHECKING:
     from pipeline.convert.writing import Finish, WrittenShard
     from pipeline.moments import Moments
     from pipeline.plan import ConvertPlan, ShardSpec
-    from pipeline.runs.ranks import RankIndex
+    from pipeline.runs.ranks import Order, RankIndex
+    from pipeline.runs.surveys import Survey
     from pipeline.source.ranges import RangeTask
+    from pipeline.splitting.division import Division
     from pipeline.storage.paths import AnyPath
 
+Value = TypeVar("Value")
+
+TASKS_PER_THREAD = 4  # so that threads end at about the same time
 AHEAD_BYTES = (
     2 << 20
 )  # half a row group: enough that opening files costs nothing, and little beside five of them
@@ -46,6 +59,12 @@ class Work(Protocol):
 
     def index(self) -> RankIndex:
         """Return the index of all records, once `read` is through."""
+
+    def survey(self, survey: Survey[Value]) -> Value:
+        """Return what `survey` finds in all records."""
+
+    def divide(self, division: Division) -> tuple[int, ...]:
+        """Take the order of `division` from here on; return the sizes of the splits."""
 
     def moments(self, begin: int, end: int, batch_records: int) -> Moments:
         """Return the moments of the numeric columns over the ranks [begin, end), merged in order of rank."""
@@ -71,6 +90,7 @@ class ThreadWork:
             spilled=[finished.run for finished in journal.runs],
         )
         self._index: RankIndex | None = None
+        self._divided: SplitIndex | None = None
 
     def read(self) -> Generator[RangeSummary, None, None]:
         """See `Work.read`."""
@@ -98,25 +118,59 @@ class ThreadWork:
             self._index = self._store.index()
         return self._index
 
+    def _order(self) -> Order:
+        """Return the records in the order of the shards."""
+        return self._divided or self.index()
+
+    def survey(self, survey: Survey[Value]) -> Value:
+        """See `Work.survey`."""
+        index = self.index()
+
+        def look(cells: tuple[int, int]) -> Value:
+            return surveyed(
+                index, cells, survey, ahead=ReadAhead(num_bytes=AHEAD_BYTES, end=index.num_records)
+            )
+
+        num_workers = self._plan.memory.num_threads
+        found = map_tasks(
+            look, stretches_of_cells(index, TASKS_PER_THREAD * num_workers), num_workers=num_workers
+        )
+        return functools.reduce(survey.merge, found)
+
+    def divide(self, division: Division) -> tuple[int, ...]:
+        """See `Work.divide`."""
+        self._divided = SplitIndex(self.index(), division, self.survey(Census(division=division)))
+        return self._divided.sizes
+
     def moments(self, begin: int, end: int, batch_records: int) -> Moments:
         """See `Work.moments`."""
-        return moments_of_ranks(self.index(), begin, end, batch_records)
+        order, num_workers = self._order(), self._plan.memory.num_threads
+
+        def take(ranks: tuple[int, int]) -> tuple[Moments, ...]:
+            ahead = ReadAhead(num_bytes=AHEAD_BYTES, end=ranks[1])
+            return tuple(moments_of_batches(order, *ranks, batch_records, ahead=ahead))
+
+        tasks = stretches(begin, end, batch_records, count=TASKS_PER_THREAD * num_workers)
+        found = map_tasks(take, tasks, num_workers=num_workers)
+        return functools.reduce(
+            moments_of.merge, itertools.chain.from_iterable(found), moments_of.empty(order.shape[0])
+        )
 
     def category_counts(self, begin: int, end: int, batch_records: int) -> vocabulary.Counts:
         """See `Work.category_counts`."""
         schema = self._plan.schema
-        batches = self.index().batches(begin, end, batch_records)
+        batches = self._order().batches(begin, end, batch_records)
         return vocabulary.total((vocabulary.counts_of(pieces, schema) for pieces in batches), schema)
 
     def write(self, specs: Sequence[ShardSpec], finish: Finish) -> Generator[WrittenShard, None, None]:
         """See `Work.write`."""
-        index = self.index()
+        order = self._order()
 
         def write(spec: ShardSpec) -> WrittenShard:
             if shard := self._journal.finished_shard(spec, finish.folder):
                 return shard
             ahead = ReadAhead(num_bytes=AHEAD_BYTES, end=spec.end)
-            shard = write_shard(spec, index, finish, ahead=ahead)
+            shard = write_shard(spec, order, finish, ahead=ahead)
             self._journal.add_shard(shard)
             return shard
 

@@ -6,7 +6,6 @@ disk.
 
 from __future__ import annotations
 
-import functools
 import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from pipeline.convert.vocabulary import Vocabulary
     from pipeline.moments import Moments
     from pipeline.plan import ShardFormat, ShardSpec
-    from pipeline.runs.ranks import RankIndex, ReadAhead
+    from pipeline.runs.ranks import Order, ReadAhead
     from pipeline.runs.run import Run
     from pipeline.schema import Schema
     from pipeline.storage.paths import AnyPath
@@ -79,14 +78,18 @@ class WrittenShard:
     class_counts: tuple[int, ...]
 
 
-def moments_of_ranks(index: RankIndex, begin: int, end: int, batch_records: int) -> Moments:
-    """Return the moments of the numeric columns over the ranks [begin, end), merged in order of rank."""
-    batches = moments_of_batches(index, begin, end, batch_records)
-    return functools.reduce(moments_of.merge, batches, moments_of.empty(index.shape[0]))
+def stretches(begin: int, end: int, batch_records: int, *, count: int) -> list[tuple[int, int]]:
+    """Return [begin, end) as about `count` intervals, each of whole batches but the last one.
+
+    >>> stretches(5, 100, 10, count=3)
+    [(5, 35), (35, 65), (65, 95), (95, 100)]
+    """
+    step = max(1, (end - begin) // count // batch_records) * batch_records
+    return [(low, min(low + step, end)) for low in range(begin, end, step)]
 
 
 def moments_of_batches(
-    index: RankIndex, begin: int, end: int, batch_records: int, *, ahead: ReadAhead | None = None
+    index: Order, begin: int, end: int, batch_records: int, *, ahead: ReadAhead | None = None
 ) -> Iterator[Moments]:
     """Yield the moments of every `batch_records` records of the ranks [begin, end), in order."""
     for pieces in index.batches(begin, end, batch_records, ahead=ahead):
@@ -108,7 +111,7 @@ def _format(name: ShardFormat) -> Any:  # noqa: ANN401  # a module
 
 
 def write_shard(
-    spec: ShardSpec, index: RankIndex, finish: Finish, *, ahead: ReadAhead | None = None
+    spec: ShardSpec, index: Order, finish: Finish, *, ahead: ReadAhead | None = None
 ) -> WrittenShard:
     """Gather, finish, encode and write the records of one shard in every format.
 

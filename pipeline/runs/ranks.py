@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -13,11 +13,24 @@ from pipeline.runs.spilled import SpilledRun, cell_edges, cell_positions
 from pipeline.storage.reads import read_many
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from pipeline.storage.paths import AnyPath
+
+
+class Order(Protocol):
+    """All records in some order; any number of threads may gather from it."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The number of columns of numbers, integers and texts."""
+
+    def batches(
+        self, begin: int, end: int, batch_records: int, *, ahead: ReadAhead | None = None
+    ) -> Iterator[tuple[Run, ...]]:
+        """Yield the records at the places [begin, end), `batch_records` at a time, the last fewer."""
 
 
 class RankIndex:
@@ -45,6 +58,15 @@ class RankIndex:
         return int(self._cumulative[-1])
 
     @property
+    def num_cells(self) -> int:
+        """The number of cells."""
+        return len(self._cumulative) - 1
+
+    def cell_at(self, rank: int) -> int:
+        """Return the cell in which the record of this rank is."""
+        return int(np.searchsorted(self._cumulative, rank, side="right")) - 1
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """The number of columns of numbers, integers and texts."""
         return self._runs[0].shape if self._runs else self._spilled[0].shape
@@ -66,59 +88,94 @@ class RankIndex:
         A batch comes in pieces, as the cells are; joining them is left to whoever copies the records anyway.
         Takes the memory of two cells, and what is read `ahead`.
         """
-        held: list[Run] = []
-        num_held = 0
-        for run in self._between(begin, end, ahead):
-            first = 0
-            while num_held + run.num_records - first >= batch_records:
-                cut = first + batch_records - num_held
-                yield (*held, run.between(first, cut))
-                held, num_held, first = [], 0, cut
-            held.append(run.between(first, run.num_records))
-            num_held += run.num_records - first
-        if num_held:
-            yield tuple(held)
+        last = None if ahead is None else int(np.searchsorted(self._cumulative, ahead.end, side="left"))
+        yield from batched(
+            between(self._cumulative, begin, end, lambda cell: self._cell(cell, ahead, last)), batch_records
+        )
 
-    def _between(self, begin: int, end: int, ahead: ReadAhead | None) -> Iterator[Run]:
-        """Yield the records of ranks [begin, end) in order, as they come from the cells."""
-        if begin >= end:
-            return
-        first = int(np.searchsorted(self._cumulative, begin, side="right")) - 1
-        last = int(np.searchsorted(self._cumulative, end, side="left"))
-        for cell in range(first, last):
-            low, high = int(self._cumulative[cell]), int(self._cumulative[cell + 1])
-            if low < high:
-                yield self._cell(cell, ahead).between(max(begin - low, 0), min(end, high) - low)
-
-    def _cell(self, cell: int, ahead: ReadAhead | None = None) -> Run:
+    def _cell(self, cell: int, ahead: ReadAhead | None = None, last: int | None = None) -> Run:
         """Return all records of `cell`, ordered."""
+        return self.checked(merge_runs(self.parts(cell, ahead, last)), self._cumulative[cell : cell + 2])
+
+    def parts(self, cell: int, ahead: ReadAhead | None = None, last: int | None = None) -> list[Run]:
+        """Return all records of `cell`, in no order; what is read `ahead` ends before the cell `last`."""
         slices = [(at[cell], at[cell + 1]) for at in self._positions]
         parts = [join_slices(self._runs, slices)] if self._runs else []
-        if self._spilled:
-            parts += self._window_of(cell, ahead).parts(cell)
-        merged = merge_runs(parts)
-        if merged.num_records != self._cumulative[cell + 1] - self._cumulative[cell]:
-            raise DiskError("temporary files gave back other records than were written", path=self._where())
-        return merged
+        return parts + self._stored(cell, ahead, last)
 
-    def _window_of(self, cell: int, ahead: ReadAhead | None) -> Window:
+    def split_values(
+        self, cell: int, ahead: ReadAhead | None = None, last: int | None = None
+    ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """Return the keys and split values of all records of `cell`, in no order; see `parts`."""
+        stored = self._stored(cell, ahead, last)
+        slices = [(at[cell], at[cell + 1]) for at in self._positions]
+        cuts = list(zip(self._runs, slices, strict=True))
+        keys = [run.keys[begin:end] for run, (begin, end) in cuts] + [run.keys for run in stored]
+        values = [run.integers[-1, begin:end] for run, (begin, end) in cuts]
+        values += [run.integers[-1] for run in stored]
+        return np.concatenate(keys), np.concatenate(values)
+
+    def checked(self, run: Run, ends: NDArray[np.int64]) -> Run:
+        """Return `run` if it has the records from one of the `ends` to the other.
+
+        Raises:
+            DiskError: it has not.
+        """
+        if run.num_records != ends[1] - ends[0]:
+            where = str(self._spilled[0].path.parent) if self._spilled else ""
+            raise DiskError("temporary files gave back other records than were written", path=where)
+        return run
+
+    def _stored(self, cell: int, ahead: ReadAhead | None, last: int | None) -> list[Run]:
+        """Return the records of `cell` that are in files."""
+        if not self._spilled:
+            return []
         if ahead is None:
-            return read_window(self._spilled, cell, cell + 1)
+            return read_window(self._spilled, cell, cell + 1).parts(cell)
         if ahead.window is None or not ahead.window.first <= cell < ahead.window.last:
             ahead.window = None  # before the next one is read: there is no memory for two
-            ahead.window = read_window(self._spilled, cell, self._window_end(cell, ahead))
-        return ahead.window
+            ahead.window = read_window(self._spilled, cell, self._window_end(cell, ahead, last))
+        return ahead.window.parts(cell)
 
-    def _window_end(self, cell: int, ahead: ReadAhead) -> int:
+    def _window_end(self, cell: int, ahead: ReadAhead, last: int | None) -> int:
         """Return the cell before which a window ends that begins with `cell`."""
         stored_bytes = sum(run.num_bytes for run in self._spilled)
         most = self._cumulative[cell] + self.num_records * ahead.num_bytes // max(stored_bytes, 1)
         within = int(np.searchsorted(self._cumulative, most, side="right")) - 1
-        wanted = int(np.searchsorted(self._cumulative, ahead.end, side="left"))
-        return max(cell + 1, min(within, wanted))
+        return max(cell + 1, within if last is None else min(within, last))
 
-    def _where(self) -> str:
-        return str(self._spilled[0].path.parent) if self._spilled else ""
+
+def between(
+    cumulative: NDArray[np.int64], begin: int, end: int, cell_of: Callable[[int], Run]
+) -> Iterator[Run]:
+    """Yield the records at the places [begin, end) in order, as they come from the cells.
+
+    `cumulative` tells where each cell begins and the last one ends, `cell_of(cell)` what is in it, in order.
+    """
+    if begin >= end:
+        return
+    first = int(np.searchsorted(cumulative, begin, side="right")) - 1
+    last = int(np.searchsorted(cumulative, end, side="left"))
+    for cell in range(first, last):
+        low, high = int(cumulative[cell]), int(cumulative[cell + 1])
+        if low < high:
+            yield cell_of(cell).between(max(begin - low, 0), min(end, high) - low)
+
+
+def batched(runs: Iterator[Run], batch_records: int) -> Iterator[tuple[Run, ...]]:
+    """Yield the records of `runs`, one after the other, `batch_records` at a time, the last fewer."""
+    held: list[Run] = []
+    num_held = 0
+    for run in runs:
+        first = 0
+        while num_held + run.num_records - first >= batch_records:
+            cut = first + batch_records - num_held
+            yield (*held, run.between(first, cut))
+            held, num_held, first = [], 0, cut
+        held.append(run.between(first, run.num_records))
+        num_held += run.num_records - first
+    if num_held:
+        yield tuple(held)
 
 
 @dataclass(slots=True, kw_only=True)

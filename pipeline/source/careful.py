@@ -60,7 +60,7 @@ def parse(text: bytes, plan: ConvertPlan) -> ParsedRange:
         InputError: the first fault that the options do not allow to set aside.
     """
     schema, identity = plan.schema, plan.options.identity
-    columns: dict[str, list[Any]] = {column.name: [] for column in schema.used}
+    columns: dict[str, list[Any]] = {column.name: [] for column in schema.read}
     kept: list[int] = []
     rejects: list[Reject] = []
     places = _Places(text)
@@ -96,6 +96,7 @@ def parse(text: bytes, plan: ConvertPlan) -> ParsedRange:
         numbers=_stack([columns[column.name] for column in schema.numbers], len(kept), np.float64),
         integers=_stack([columns[column.name] for column in schema.integers], len(kept), np.int64),
         texts=tuple(pa.array(columns[column.name], pa.large_string()) for column in schema.texts),
+        splits=_splits(schema.read_for_split, columns),
         rejects=tuple(rejects),
         num_blank=num_blank,
         num_lines=count_line_ends(text),
@@ -141,7 +142,9 @@ def lacks_value(column: Column, text: str) -> bool:
 
 
 def _needs_value(column: Column) -> bool:
-    return column.role in {"label", "category"} or (column.role != "drop" and column.reading != "text")
+    if column.role in {"label", "category"} or column.splits:
+        return True
+    return column.role != "drop" and column.reading != "text"
 
 
 class _Places:
@@ -175,6 +178,13 @@ def is_blank(row: list[str]) -> bool:
 
 def _stack(columns: list[list[Any]], num_records: int, dtype: type[np.generic]) -> NDArray[Any]:
     return np.array(columns, dtype).reshape(len(columns), num_records)
+
+
+def _splits(column: Column | None, columns: dict[str, list[Any]]) -> Any:  # noqa: ANN401  # an array of either
+    if column is None:
+        return None
+    is_text = column.reading == "text"
+    return pa.array(columns[column.name], pa.large_string() if is_text else pa.float64())
 
 
 def _reject(error: InputError, index: int, byte_offset: int, row: Sequence[str], delimiter: str) -> Reject:
@@ -216,10 +226,11 @@ def read_cell(column: Column, cell: str, *, allow_missing: bool) -> float | int 
         if column.reading == "integer":
             return cells.read_integer(cell)
         value = READ[column.reading](cell)
-        if math.isnan(value) and not (allow_missing and column.role in {"feature", "keep"}):
+        allow_missing = allow_missing and column.role in {"feature", "keep"} and not column.splits
+        if math.isnan(value) and not allow_missing:
             raise MissingValueError(
                 f"no value: found {cells.shortened(cell)!r}, expected {EXPECTED[column.reading]}",
-                hint=FILL_HINT,
+                hint=cells.MISSING_HINT if column.splits else FILL_HINT,
             )
     except InputError as error:
         error.column = column.name
@@ -233,6 +244,8 @@ def _checked_text(column: Column, cell: str, *, allow_missing: bool) -> str:
     A label is missing if it is a word for a missing value; a category only if nothing is there: `none` may
     well be what mushrooms smell of.
     """
+    if column.splits:
+        cells.check_split(cell, column.splits)
     if column.role not in {"label", "category"}:
         return cell
     text = cell.strip(cells.BLANKS)

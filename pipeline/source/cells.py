@@ -9,7 +9,7 @@ import datetime as dt
 import math
 import re
 
-from pipeline.errors import MissingValueError, NonFiniteError, NotANumberError
+from pipeline.errors import MissingValueError, NonFiniteError, NotANumberError, SplitError
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-", "#n/a", "\\n", "-nan", "+nan"})
 INFINITE = frozenset({"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"})
@@ -34,6 +34,17 @@ SEPARATED = re.compile(r"[+-]?[0-9]{1,3}(?:[.,' ][0-9]{3})*(?:[.,][0-9]+)?|[+-]?
 SEPARATED_HINT = "decimal commas and thousands separators are not read: write 1234.5"
 BAD_ROW_HINT = "pass --on-bad-row skip to set such rows aside"
 NONFINITE_HINT = "pass --on-nonfinite drop to set such rows aside"
+# What a cell may be called that names a split; in lower case. "holdout" is not among them: to some it is val.
+SPLIT_WORDS = {
+    "train": 0,
+    "training": 0,
+    "val": 1,
+    "valid": 1,
+    "validation": 1,
+    "dev": 1,
+    "test": 2,
+    "testing": 2,
+}
 MISSING_HINT = "pass --on-missing drop to set such rows aside"
 BOOLEAN_HINT = f"{BAD_ROW_HINT}, or --categorical for a column of any words"
 DATETIME_HINT = "write dates as 2026-11-28, times as 2026-11-28T18:00:00Z or +01:00"
@@ -131,6 +142,25 @@ def read_datetime(cell: str) -> float:
 def _to_microseconds(text: str) -> str:
     """Return `text` with at most six digits of a second."""
     return re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", text)
+
+
+def check_split(cell: str, rule: str) -> None:
+    """Raise if a cell cannot decide the split of its record under the split rule `rule`.
+
+    Raises:
+        MissingValueError: no value.
+        SplitError: it must name a split, and names none.
+        NotANumberError: it must tell a moment, and does not.
+    """
+    text = cell.strip(BLANKS)
+    if is_missing(text):
+        raise MissingValueError(
+            f"no value: found {shortened(cell)!r}, and the column decides the split", hint=MISSING_HINT
+        )
+    if rule == "time":
+        read_datetime(text)
+    if rule == "given" and text.lower() not in SPLIT_WORDS:
+        raise SplitError(f"found {shortened(cell)!r}, expected train, val or test", hint=BAD_ROW_HINT)
 
 
 def is_missing(text: str) -> bool:

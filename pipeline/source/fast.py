@@ -20,7 +20,7 @@ from pipeline.source.mend import try_mend
 from pipeline.source.parsed import ParsedRange
 from pipeline.source.quotes import are_plain
 from pipeline.source.ranges import CutInsideQuotesError
-from pipeline.source.words import WORDS
+from pipeline.source.words import WORDS, odd_splits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,32 +148,43 @@ def _polars_schema(schema: Schema) -> dict[str, pl.DataType]:
 def _checked(frame: pl.DataFrame, schema: Schema, *, num_lines: int) -> ParsedRange | None:
     if any(series.null_count() for series in frame):
         return None
-    words = [WORDS[c.reading](frame[c.name]).alias(c.name) for c in schema.numbers if c.reading in WORDS]
+    words = [WORDS[c.reading](frame[c.name]).alias(c.name) for c in schema.read if c.reading in WORDS]
     if any(series.null_count() for series in words):
         return None
-    numbers = _stack(frame.with_columns(words), schema.numbers)
+    frame = frame.with_columns(words)
+    numbers = _stack(frame, schema.numbers)
     if not np.isfinite(numbers).all():
         return None
     integers = _stack(frame, schema.integers)
     texts = [frame[column.name] for column in schema.texts]
-    if any(_odd_texts(frame[column.name], column) for column in schema.texts):
+    if any(_odd_texts(frame[column.name], column) for column in schema.read if column.reading == "text"):
+        return None
+    only = schema.read_for_split
+    if only and only.reading != "text" and not frame[only.name].is_finite().all():
         return None
     return ParsedRange(
         num_records=frame.height,
         kept=None,
         numbers=numbers,
         integers=integers,
-        texts=tuple(series.to_arrow(compat_level=pl.CompatLevel.oldest()) for series in texts),
+        texts=tuple(map(_as_arrow, texts)),
+        splits=_as_arrow(frame[only.name]) if only else None,
         num_lines=num_lines,
     )
 
 
 def _odd_texts(texts: pl.Series, column: Column) -> bool:
-    """Whether any label or category is missing or padded with blanks."""
+    """Whether any label or category is missing or padded with blanks, or a cell decides no split."""
+    if column.splits and odd_splits(texts, column).any():
+        return True
     if column.role not in {"label", "category"}:
         return False
     distinct = texts.unique().to_list()
     return any(value != value.strip() or careful.lacks_value(column, value) for value in distinct)
+
+
+def _as_arrow(series: pl.Series) -> Any:  # noqa: ANN401  # an Arrow array of its type
+    return series.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def _stack(frame: pl.DataFrame, columns: Sequence[Column]) -> NDArray[Any]:

@@ -20,7 +20,7 @@ from pipeline.errors import InputError
 from pipeline.source import careful
 from pipeline.source.files import count_line_ends
 from pipeline.source.parsed import ParsedRange
-from pipeline.source.words import WORDS
+from pipeline.source.words import WORDS, odd_splits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -109,10 +109,10 @@ class _Cells:
         frame = self._read({c.name: LENIENT.get(_reading(c), pl.String()) for c in schema.as_written})
         self.num_rows = frame.height
         self.is_faulty = np.zeros(frame.height, bool)
-        words = [WORDS[c.reading](frame[c.name]).alias(c.name) for c in schema.used if c.reading in WORDS]
+        words = [WORDS[c.reading](frame[c.name]).alias(c.name) for c in schema.read if c.reading in WORDS]
         frame = frame.with_columns(words)
-        doubts = {column.name: _doubts(frame[column.name], column) for column in schema.used}
-        doubtful = [column for column in schema.used if len(doubts[column.name])]
+        doubts = {column.name: _doubts(frame[column.name], column) for column in schema.read}
+        doubtful = [column for column in schema.read if len(doubts[column.name])]
         texts = self._texts(doubtful, schema)
         mended = {c.name: self._mended(frame[c.name], texts[c.name], doubts[c.name], c) for c in doubtful}
         self._columns = {name: mended.get(name, frame[name]) for name in frame.columns}
@@ -173,6 +173,8 @@ def _doubts(values: pl.Series, column: Column) -> NDArray[np.intp]:
             text for text in distinct.to_list() if text != text.strip() or careful.lacks_value(column, text)
         ]
         is_sure = ~values.is_in(odd)
+    elif column.splits:
+        is_sure = ~odd_splits(values, column)
     else:
         return np.empty(0, np.intp)
     return np.flatnonzero(~is_sure.to_numpy())
@@ -199,18 +201,17 @@ def _put_together(
     kept = np.concatenate([np.flatnonzero(is_good), kept_others])
     order = np.argsort(kept)
     num_records = int(np.count_nonzero(is_record))
-    columns = plan.schema
+    columns, split = plan.schema, plan.schema.with_role("split")
     return ParsedRange(
         num_records=num_records,
         kept=None if len(kept) == num_records else record_index[kept[order]],
         numbers=_merged(found.of(columns.numbers), parsed.numbers, order, np.float64),
         integers=_merged(found.of(columns.integers), parsed.integers, order, np.int64),
         texts=tuple(
-            pa.concat_arrays([series.to_arrow(compat_level=pl.CompatLevel.oldest()), other]).take(
-                pa.array(order)
-            )
+            _merged_texts(series, other, order)
             for series, other in zip(found.of(columns.texts), parsed.texts, strict=True)
         ),
+        splits=next((_merged_texts(series, parsed.splits, order) for series in found.of(split)), None),
         rejects=tuple(_moved(reject, others, lines, record_index) for reject in parsed.rejects),
         num_blank=len(is_record) - num_records,
         num_lines=count_line_ends(text),
@@ -247,9 +248,8 @@ def _merged(
     return both[:, order]
 
 
-def _merged_texts(
-    good: pl.Series, others: pa.LargeStringArray, order: NDArray[np.intp]
-) -> pa.LargeStringArray:
+def _merged_texts(good: pl.Series, others: pa.Array, order: NDArray[np.intp]) -> pa.Array:
+    """Return the cells of good rows and of others, an Arrow array of their type, in `order`."""
     both = pa.concat_arrays([good.to_arrow(compat_level=pl.CompatLevel.oldest()), others])
     # Not pa.array(): that imports pandas where it is installed.
     return both.take(pa.Array.from_buffers(pa.int64(), len(order), [None, pa.py_buffer(order)]))

@@ -35,6 +35,7 @@ class ParsedRange:
     numbers   float64 (num_number_columns, num_kept), NaN where a value is missing and may be
     integers  int64 (num_integer_columns, num_kept)
     texts     one Arrow large_string array of num_kept values per text column
+    splits    Arrow float64 or large_string array of the column that is read for its split alone
     kept      which of the `num_records` records these are, ascending; None means all
     """
 
@@ -43,6 +44,7 @@ class ParsedRange:
     numbers: NDArray[np.float64]
     integers: NDArray[np.int64]
     texts: tuple[pa.LargeStringArray, ...]
+    splits: pa.DoubleArray | pa.LargeStringArray | None = None
     rejects: tuple[Reject, ...] = ()
     num_blank: int = 0
     num_lines: int = 0

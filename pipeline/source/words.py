@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from pipeline.source import cells
 from pipeline.source.cells import DATETIME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from pipeline.schema import Column
 
 DAY_SECONDS = 86_400
 FIRST_DAY = -719_162  # 0001-01-01, in days from 1970-01-01: Python knows no day before it
@@ -52,6 +55,17 @@ def _whole(digits: pl.Series) -> pl.Series:
 
 def _filled(values: pl.Series) -> pl.Series:
     return values.fill_null(value=0)
+
+
+def odd_splits(texts: pl.Series, column: Column) -> pl.Series:
+    """Return which cells of the column that decides the split are missing, or decide nothing."""
+    words = texts.str.strip_chars(cells.BLANKS)
+    if column.splits == "time":
+        return seconds(words).is_null()
+    words = words.str.to_lowercase()
+    if column.splits == "given":
+        return ~words.is_in(list(cells.SPLIT_WORDS))
+    return words.is_in(list(cells.MISSING))
 
 
 WORDS: Mapping[str, Callable[[pl.Series], pl.Series]] = {"boolean": booleans, "datetime": seconds}
