@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.display import amount, duration, memory, speed
 from pipeline.cli.page import Page
+from pipeline.splitting.rule import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,14 +24,14 @@ SHOWN_NAMES = 8
 
 def plan_json(plan: ConvertPlan, rehearsal: Rehearsal | None) -> dict[str, Any]:
     """Return the plan of a conversion as JSON values."""
-    estimates = plan.estimates
-    expected = {
+    estimates, rule = plan.estimates, plan.options.identity.rule
+    expected: dict[str, Any] = {
         "records": estimates.num_records,
         "byte_ranges": estimates.num_ranges,
         "text_bytes": estimates.text_bytes,
         "shard_bytes": estimates.shard_bytes,
         "shards": estimates.num_shards,
-        "split": _split_records(plan),
+        "split": None if rule.name == "given" else _split_records(plan),
     }
     if rehearsal:
         expected |= {"seconds": round(rehearsal.seconds, 1), "spilled_bytes": rehearsal.spilled_bytes}
@@ -44,7 +45,9 @@ def plan_json(plan: ConvertPlan, rehearsal: Rehearsal | None) -> dict[str, Any]:
         ],
         "label": {"name": plan.schema.label.name, "kind": plan.schema.label_kind},
         "seed": plan.options.identity.seed,
-        "split": [float(share) for share in plan.options.identity.split],
+        "split_rule": rule.name,
+        "split_column": rule.column,
+        "split": None if rule.name == "given" else [float(share) for share in plan.options.identity.split],
         "formats": list(plan.options.formats),
         "workers": plan.memory.num_workers,
         "memory_bytes": plan.options.memory_bytes,
@@ -55,7 +58,9 @@ def plan_json(plan: ConvertPlan, rehearsal: Rehearsal | None) -> dict[str, Any]:
 def plan_page(plan: ConvertPlan, target: AnyPath, rehearsal: Rehearsal | None) -> Page:
     """Return the plan of a conversion as a page."""
     page, estimates, schema = Page(), plan.estimates, plan.schema
-    extra = [f"{c.name} ({c.role})" for c in schema.columns if c.role in {"weight", "keep", "drop"}]
+    rule = plan.options.identity.rule
+    others = {"weight", "keep", "drop", "split"}
+    extra = [f"{c.name} ({c.role})" for c in schema.columns if c.role in others]
     page.pairs(
         {
             "source": _source(plan),
@@ -63,23 +68,28 @@ def plan_page(plan: ConvertPlan, target: AnyPath, rehearsal: Rehearsal | None) -
             "features": f"{len(schema.features)}: {_listed([_read_as(c) for c in schema.features])}",
             **_categories(schema),
             "others": _listed(extra),
+            "split": in_words(rule.name, rule.column or "", schema.label.name),
         }
     )
     page.heading(f"expected: about {estimates.num_records:,} records")
-    records = _split_records(plan)
-    shares = plan.options.identity.split
-    page.table(
-        ("split", "share", "records", "shards"),
-        [
-            (name, f"{float(share):g}", f"{records[name]:,}", f"{estimates.num_shards.get(name, 0)}")
-            for name, share in zip(records, shares, strict=True)
-        ],
-        left=["split"],
-    )
+    if rule.name != "given":
+        _split_table(page, plan)
     page.line("")
     page.pairs(_resources(plan, target, rehearsal))
     page.line("nothing was written: this was --dry-run")
     return page
+
+
+def _split_table(page: Page, plan: ConvertPlan) -> None:
+    records, num_shards = _split_records(plan), plan.estimates.num_shards
+    page.table(
+        ("split", "share", "records", "shards"),
+        [
+            (name, f"{float(share):g}", f"{records[name]:,}", f"{num_shards.get(name, 0)}")
+            for name, share in zip(records, plan.options.identity.split, strict=True)
+        ],
+        left=["split"],
+    )
 
 
 def _source(plan: ConvertPlan) -> str:
@@ -173,6 +183,9 @@ def summary_page(summary: ConvertSummary, memory_bytes: int) -> Page:
         ],
         left=["split"],
     )
+    if manifest.split_rule != "key":
+        rule = in_words(manifest.split_rule, manifest.split_column, manifest.label.name)
+        page.line(f"divided {rule}")
     page.line(
         f"{counts.read:,} records read = {counts.written:,} written + {counts.rejected:,} rejected"
         + (f" ({counts.blank:,} blank lines)" if counts.blank else "")

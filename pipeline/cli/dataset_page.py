@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.display import amount
 from pipeline.cli.page import Page, cut
+from pipeline.splitting.rule import in_words
 
 if TYPE_CHECKING:
     from pipeline.inspect import DatasetReport
@@ -29,6 +30,7 @@ def dataset_page(report: DatasetReport, *, show_all: bool) -> Page:
         {
             "records": _accounts(manifest),
             "size": f"{amount(num_bytes, 'bytes')} of {' and '.join(manifest.formats)}",
+            "split": in_words(manifest.split_rule, manifest.split_column, manifest.label.name),
             "features": f"{len(manifest.features)} of float32, {scale}",
             **_categories(manifest),
             "label": _dataset_label(manifest),

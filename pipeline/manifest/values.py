@@ -148,6 +148,16 @@ class Manifest:
         return bool(self.options.get("standardize"))
 
     @property
+    def split_rule(self) -> str:
+        """By what records were divided into splits: "key" unless the options name another rule."""
+        return str(self.options.get("split_rule", "key"))
+
+    @property
+    def split_column(self) -> str:
+        """The column that decided the splits; empty where none did."""
+        return str(self.options.get("split_column", ""))
+
+    @property
     def features(self) -> tuple[ColumnEntry, ...]:
         """The features that are numbers, in the order of the CSV."""
         return tuple(column for column in self.columns if column.role == "feature")

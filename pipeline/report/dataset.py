@@ -13,6 +13,7 @@ from pipeline.keys import SPLITS
 from pipeline.report import shuffle
 from pipeline.report.page import Section, charts, paragraph, table, verdict
 from pipeline.report.svg import Band, Series, chart, matrix, number
+from pipeline.splitting.rule import BY_SHARES, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +62,8 @@ def _facts(manifest: Manifest) -> Section:
         f"{counts.blank:,} blank lines."
     )
     body = table(["split", "records", "share", "shards", "MB", "labels"], rows)
+    rule = in_words(manifest.split_rule, manifest.split_column, manifest.label.name)
+    body += paragraph(f"Divided into splits {rule}.")
     body += paragraph(f"Source: {named}, {sum(file.bytes for file in files) / 1e6:,.1f} MB. {account}")
     body += f'<p class="faint">fingerprint <code>{manifest.fingerprint}</code></p>'
     body += "".join(paragraph(f"Warning: {warning}") for warning in manifest.warnings)
@@ -99,11 +102,14 @@ def _shuffle(manifest: Manifest, sketches: Mapping[str, Sketch]) -> Section:
 def _shares(manifest: Manifest, sketches: Mapping[str, Sketch], class_index: int) -> str:
     """Return the chart of a class's share in every shard, with the band of chance."""
     total = sum(int(sketch.class_counts.sum()) for sketch in sketches.values())
-    share = sum(int(sketch.class_counts[class_index]) for sketch in sketches.values()) / max(total, 1)
+    overall = sum(int(sketch.class_counts[class_index]) for sketch in sketches.values()) / max(total, 1)
+    is_fair = manifest.split_rule in BY_SHARES
     num_shards = sum(len(sketch.shard_counts) for sketch in sketches.values())
     series, low, high = [], [], []
     place = 0
     for name, sketch in sketches.items():
+        of_split = int(sketch.class_counts[class_index]) / max(int(sketch.class_counts.sum()), 1)
+        share = overall if is_fair else of_split
         found = shuffle.shard_shares(sketch, share, class_index, num_tests=num_shards)[:MAX_SHARDS]
         places = [float(place + index) for index in range(len(found))]
         series.append(
@@ -124,6 +130,7 @@ def _shares(manifest: Manifest, sketches: Mapping[str, Sketch], class_index: int
 
 def _drift(manifest: Manifest, sketches: Mapping[str, Sketch]) -> Section:
     others = [name for name in ("val", "test") if name in sketches and "train" in sketches]
+    is_fair = manifest.split_rule in BY_SHARES
     names = [column.name for column in manifest.features]
     rows, figures = [], []
     for name in others:
@@ -132,7 +139,9 @@ def _drift(manifest: Manifest, sketches: Mapping[str, Sketch]) -> Section:
         )
         worst = int(np.argmax(distance))
         said = f"{distance[worst]:.5f} ({names[worst]}); chance: up to {allowed:.5f}"
-        rows.append([f"train and {name}", verdict(is_fine=bool(distance[worst] <= allowed), text=said)])
+        is_fine = bool(distance[worst] <= allowed)
+        # Where no chance divided the records, how far splits lie apart is a fact about them and no fault.
+        rows.append([f"train and {name}", verdict(is_fine=is_fine, text=said) if is_fair else said])
         places = list(map(float, range(len(names))))
         limit = Series(x=[0.0, max(places)], y=[allowed, allowed], name="chance", color=5, style="faint")
         points = Series(x=places, y=distance.tolist(), name=name, color=SPLITS.index(name), style="dots")
@@ -143,6 +152,12 @@ def _drift(manifest: Manifest, sketches: Mapping[str, Sketch]) -> Section:
         "The greatest difference between the distribution functions of two splits, in the column where it is "
         "greatest (Kolmogorov and Smirnov)."
     )
+    if not is_fair:
+        rule = in_words(manifest.split_rule, manifest.split_column, manifest.label.name)
+        body += paragraph(
+            f"The records were divided {rule}. So the splits need not be alike, and nothing is judged: what is "
+            f"beyond chance here is what a model meets when it is used on other records than those of train."
+        )
     return Section(
         title="Are the splits alike?", body=body + table(["splits", "found"], rows) + charts(figures)
     )

@@ -65,7 +65,7 @@ def rule_of(
     return asked[0] if asked else SplitRule()
 
 
-def in_words(name: str, column: str | None, label: str) -> str:
+def in_words(name: str, column: str, label: str) -> str:
     """Return by what the records of a dataset were divided, as the end of a sentence.
 
     >>> in_words("group", "user", "label")

@@ -15,6 +15,7 @@ from pipeline.engine.local import map_tasks
 from pipeline.errors import DatasetError, ManifestError, ShardError
 from pipeline.loader.rows import REMAKE
 from pipeline.progress import SILENT
+from pipeline.splitting.rule import BY_SHARES
 from pipeline.verify.claims import wrong_claims
 from pipeline.verify.equal_records import compare, hasher_for
 from pipeline.verify.folder import folder_faults, notes
@@ -106,7 +107,8 @@ def _overlaps(
     form = manifest.formats[0] if manifest.formats else ""
     splits = {entry.path: name for name, split in manifest.splits.items() for entry in split.of_format(form)}
     hashes = [found[path].hashes for path in splits]
-    compared = compare(hashes, list(splits), list(splits.values()))
+    at_random = manifest.split_rule in BY_SHARES
+    compared = compare(hashes, list(splits), list(splits.values()), at_random=at_random)
     num_compared, num_records = sum(map(len, hashes)), manifest.records.written
     if num_compared < num_records:
         remarks.append(f"{num_compared:,} of {num_records:,} records were compared with each other")

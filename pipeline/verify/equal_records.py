@@ -97,8 +97,14 @@ class Comparison:
     overlaps: tuple[Overlap, ...]
 
 
-def compare(hashes: Sequence[Hashes], shards: Sequence[str], splits: Sequence[str]) -> Comparison:
-    """Return what the shards have in common; the i-th has the kept `hashes[i]`, a name and a split."""
+def compare(
+    hashes: Sequence[Hashes], shards: Sequence[str], splits: Sequence[str], *, at_random: bool = True
+) -> Comparison:
+    """Return what the shards have in common; the i-th has the kept `hashes[i]`, a name and a split.
+
+    `at_random` tells whether chance decided the split of every record by itself. Where it did not, equal
+    records may be kept together or apart: then shards are held against chance within their splits alone.
+    """
     owners, begins = _equal_ones(hashes)
     if not len(begins):
         return Comparison(num_in_two_splits=0, overlaps=())
@@ -110,10 +116,17 @@ def compare(hashes: Sequence[Hashes], shards: Sequence[str], splits: Sequence[st
     pairs = np.sort(np.stack([owners[twice], owners[twice + 1]]), axis=0)
     sizes = np.array([float(len(own)) for own in hashes])
     split_sizes = np.array([sizes[split_of == index].sum() for index in range(len(names))])
-    return Comparison(
-        num_in_two_splits=int((found & (found - 1) != 0).sum()),
-        overlaps=(*_overlaps(split_of[pairs], split_sizes, names), *_overlaps(pairs, sizes, shards)),
-    )
+    overlaps: list[Overlap] = []
+    if at_random:
+        overlaps += _overlaps(split_of[pairs], split_sizes / sizes.sum(), names)
+        overlaps += _overlaps(pairs, sizes / sizes.sum(), shards)
+    else:
+        shares = sizes / np.maximum(split_sizes, 1)[split_of]
+        for combination in np.unique(split_of[pairs], axis=1).T:
+            of_these = (split_of[pairs] == combination[:, np.newaxis]).all(axis=0)
+            is_one = bool(combination[0] == combination[1])
+            overlaps += _overlaps(pairs[:, of_these], shares, shards, in_one=is_one)
+    return Comparison(num_in_two_splits=int((found & (found - 1) != 0).sum()), overlaps=tuple(overlaps))
 
 
 def _equal_ones(hashes: Sequence[Hashes]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
@@ -132,14 +145,17 @@ def _equal_ones(hashes: Sequence[Hashes]) -> tuple[NDArray[np.int64], NDArray[np
 
 
 def _overlaps(
-    pairs: NDArray[np.int64], sizes: NDArray[np.float64], names: Sequence[str]
+    pairs: NDArray[np.int64], shares: NDArray[np.float64], names: Sequence[str], *, in_one: bool = True
 ) -> Iterator[Overlap]:
-    """Yield the places that share too many of the `pairs`, (2, num_pairs) of indices of `names`."""
+    """Yield the places that share too many of the `pairs`, (2, num_pairs) of indices of `names`.
+
+    `shares` tell how likely a record is at each place; `in_one` whether both records of a pair may be at the
+    same places, so that two different ones can hold it in two ways.
+    """
     low, high = np.sort(pairs, axis=0)
     keys, shared = np.unique(low * len(names) + high, return_counts=True)
-    shares = sizes / sizes.sum()
     ones, others = keys // len(names), keys % len(names)
-    expected = shares[ones] * shares[others] * np.where(ones == others, 1, 2)
+    expected = shares[ones] * shares[others] * np.where((ones == others) | (not in_one), 1, 2)
     num_pairs = pairs.shape[1]
     level = IMPROBABLE + math.log(len(names) * (len(names) + 1) / 2)
     excess = num_pairs * _divergence(shared / max(1, num_pairs), expected)

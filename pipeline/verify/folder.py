@@ -8,6 +8,7 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from pipeline.manifest import MANIFEST_NAME, REJECTS_NAME
+from pipeline.splitting.rule import BY_SHARES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,17 +52,32 @@ def _wrong_accounts(manifest: Manifest) -> Iterator[str]:
             sizes = [entry.records for entry in split.of_format(form)]
             if sizes and max(sizes) - min(sizes) > 1:
                 yield f"{name}: shards of {min(sizes)} to {max(sizes)} records, expected one size"
-    yield from _wrong_shares(manifest.options.get("split"), manifest)
+    if manifest.split_rule in BY_SHARES:  # the others come as near to the shares as their values allow
+        yield from _wrong_shares(manifest.options.get("split"), manifest)
 
 
 def _wrong_shares(shares: Any, manifest: Manifest) -> Iterator[str]:  # noqa: ANN401  # JSON
     if not isinstance(shares, list) or not all(isinstance(share, int | float) for share in shares):
         return
     for share, (name, split) in zip(shares, manifest.splits.items(), strict=False):
-        expected = share * manifest.records.written
-        # By the method of the largest remainder, no split is a whole record off; the share was rounded.
-        if abs(split.records - expected) > 1 + expected * 1e-15:
-            yield f"{name}: {split.records} records, expected a share of {share}, {expected:.0f}"
+        if wrong := _wrong_share(split.records, share, manifest.records.written):
+            yield f"{name}: {wrong}"
+        if manifest.split_rule != "stratify":
+            continue
+        totals = map(sum, zip(*manifest.label.counts.values(), strict=True))
+        counts = manifest.label.counts.get(name, ())
+        for value, count, total in zip(manifest.label.classes, counts, totals, strict=False):
+            if wrong := _wrong_share(count, share, total):
+                yield f"{name}, class {value!r}: {wrong}"
+
+
+def _wrong_share(count: int, share: float, total: int) -> str:
+    """Return what is wrong if `count` is not a share of `total`, rounded up or down."""
+    expected = share * total
+    # By the method of the largest remainder, no split is a whole record off; the share was rounded.
+    if abs(count - expected) <= 1 + expected * 1e-15:
+        return ""
+    return f"{count} records, expected a share of {share}, {expected:.0f}"
 
 
 def _rejects_faults(path: Path, manifest: Manifest) -> Iterator[str]:
