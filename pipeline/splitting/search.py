@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pipeline.splitting.division import Integers
 
 MAX_COLLECTED = 1 << 18  # records of all intervals together: 4 MiB with their strata
-MAX_COUNTS = 1 << 20  # of all buckets together
-BUCKETS = (32, 1 << 15)  # an interval has at least and at most
+MAX_COUNTS = 1 << 17  # of all buckets together: a mebibyte passes from each task
+BUCKETS = (16, 1 << 15)  # an interval has at least and at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -49,6 +49,7 @@ SOURCES: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
         "label,mass,run\n" + "".join(f"{at % 2},1.5,r{at}\n" for at in range(130_000)),
         ("--categorical", "run"),
     ),
+    "E119": ("label,mass,fold\n0,1.5,train\n1,2.5,train\n0,2.5,trian\n", ("--split-by", "fold")),
     "E201": (GOOD, ("--split", "0.5,0.6")),
     "E503": (GOOD, ("--memory", "1MiB")),
 }

@@ -59,7 +59,7 @@ def test_shards_divide_their_split_evenly(
 ) -> None:
     """Shards cover all ranks once, in order; none is empty; in a split they differ by one at most."""
     specs = cut_shards(
-        num_records, shares, shard_bytes=shard_bytes, num_bytes_per_record=num_bytes_per_record
+        split_sizes(num_records, shares), shard_bytes=shard_bytes, num_bytes_per_record=num_bytes_per_record
     )
     assert [spec.begin for spec in specs] == [0, *(spec.end for spec in specs[:-1])][: len(specs)]
     assert sum(spec.end - spec.begin for spec in specs) == num_records

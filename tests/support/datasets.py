@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from pipeline.convert import convert
 from pipeline.plan import ConvertOptions, Identity
 from pipeline.schema import RoleOptions
+from pipeline.splitting.rule import SplitRule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +30,7 @@ def make_options(  # noqa: PLR0913  # the options of the command, flat
     *,
     seed: int = 42,
     split: tuple[Fraction, ...] = SPLIT,
+    rule: SplitRule | None = None,
     standardize: bool = True,
     shard_bytes: int = 64 << 20,
     range_bytes: int = RANGE_BYTES,
@@ -54,6 +56,7 @@ def make_options(  # noqa: PLR0913  # the options of the command, flat
         identity=Identity(
             seed=seed,
             split=split,
+            rule=rule or SplitRule(),
             standardize=standardize,
             shard_bytes=shard_bytes,
             range_bytes=range_bytes,
