@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 NUM_BINS = 40
 MAX_RECORDS = 4_000_000
 BATCH_RECORDS = 1 << 15
+CONSTANT = 1e-9  # of the variance in train: below it, there is nothing that could correlate
 REACH = (
     4.0  # standard deviations on either side of the mean that a histogram shows; beyond is in its last bins
 )
@@ -37,7 +38,7 @@ class Sketch:
     edges        float64 (num_features, NUM_BINS + 1): in raw units
     histograms   int64 (num_classes or 1, num_features, NUM_BINS)
     products     float64 (num_features, num_features): mean of the products of standardized values
-    lagged       float64 (num_features,): mean of the products of neighbouring records, standardized
+    lagged       float64 (num_features,): correlation of neighbouring records
     shard_counts int64 (num_shards, num_classes or 1): records read of each shard, by class
     num_runs     how often the class of a record is not that of the record before it, plus 1
     """
@@ -72,7 +73,7 @@ def sketch_split(shards: Path, manifest: Manifest, split: str, progress: Progres
     histograms = np.zeros((num_classes, len(features), NUM_BINS), np.int64)
     shard_counts = np.zeros((len(shard_ends), num_classes), np.int64)
     products = np.zeros((len(features), len(features)))
-    lagged = np.zeros(len(features))
+    lagged, totals = np.zeros(len(features)), np.zeros(len(features))
     num_records = num_runs = 0
     last: tuple[NDArray[np.float64], int] | None = None
     found = batches(shards, split, BATCH_RECORDS, seed=0, shuffle=False)
@@ -85,6 +86,7 @@ def sketch_split(shards: Path, manifest: Manifest, split: str, progress: Progres
         places = np.searchsorted(shard_ends, np.arange(num_records, num_records + len(values)), side="right")
         np.add.at(shard_counts, (places, classes), 1)
         products += unit.T @ unit
+        totals += unit.sum(axis=0)
         if last is not None:
             lagged += last[0] * unit[0]
             num_runs += int(last[1] != classes[0])
@@ -98,10 +100,20 @@ def sketch_split(shards: Path, manifest: Manifest, split: str, progress: Progres
         edges=edges,
         histograms=histograms,
         products=products / max(num_records, 1),
-        lagged=lagged / max(num_records - 1, 1),
+        lagged=_correlation(lagged, totals, np.diag(products), num_records),
         shard_counts=shard_counts,
         num_runs=num_runs + min(num_records, 1),
     )
+
+
+def _correlation(
+    lagged: NDArray[np.float64], totals: NDArray[np.float64], squares: NDArray[np.float64], num_records: int
+) -> NDArray[np.float64]:
+    """Return the correlation of neighbours from sums over a split, whose mean need not be that of train."""
+    mean = totals / max(num_records, 1)
+    variance = squares / max(num_records, 1) - mean * mean
+    covariance = lagged / max(num_records - 1, 1) - mean * mean
+    return np.where(variance > CONSTANT, covariance / np.maximum(variance, CONSTANT), 0.0)
 
 
 def _moment(column: ColumnEntry, name: str) -> float:

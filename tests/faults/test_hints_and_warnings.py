@@ -88,6 +88,11 @@ WARNINGS = {
         ("--label-kind", "classes"),
         "classes of the label 'label' without a record in the train split: ",
     ),
+    "split that is not named": (
+        GOOD.replace("pt\n", "pt,fold\n").replace("\n0,", ",train\n0,").replace("\n1,", ",test\n1,"),
+        ("--split-by", "fold"),
+        "",
+    ),
     "open end": (GOOD[:-1], (), "raw.csv: the last line has no line end; is the file complete?"),
 }
 

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from support.file_operations import Operation
     from support.unfinished import Scene
 
-SHORT_POINTS = {"parquet": 16, "tfrecord": 5, "overwrite": 5, "overwrite, no exchange": 5}
+SHORT_POINTS = {
+    "parquet": 16,
+    "tfrecord": 5,
+    "stratified": 4,
+    "by time": 4,
+    "overwrite": 5,
+    "overwrite, no exchange": 5,
+}
 EVERY_WRITE = 5  # every k-th write is enough: between two renames they all leave the same names
 
 

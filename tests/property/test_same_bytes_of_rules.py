@@ -46,7 +46,7 @@ def text() -> str:
     """Classes, groups, moments and given splits; a kept text with delimiters in it; missing features."""
     rng = np.random.default_rng(8)
     rows = [
-        f'{"abc"[min(at % 7, 2)]},{at},{rng.normal() if at % 50 else ""},user {rng.integers(0, 90)},'
+        f"{'abc'[min(at % 7, 2)]},{at},{rng.normal() if at % 50 else ''},user {rng.integers(0, 90)},"
         f'{1.7e9 + at // 4},{rng.choice(["train", "val", "test"])},"w, {at % 9}"\n'
         for at in range(NUM_RECORDS)
     ]
@@ -180,7 +180,11 @@ def test_a_cluster_changes_nothing(tmp_path: Path, text: str) -> None:
 def test_every_rule_has_a_fingerprint_of_its_own(fresh_folder: Callable[[], Path], text: str) -> None:
     """Rule and column are part of what a dataset is; without a rule nothing is said of one."""
     options = [options_of(name) for name in RULES]
-    options.append(make_options(rule=SplitRule(name="group", column="fold"), keep=("id", "who", "word"), on_missing="mean"))
+    options.append(
+        make_options(
+            rule=SplitRule(name="group", column="fold"), keep=("id", "who", "word"), on_missing="mean"
+        )
+    )
     options.append(make_options(keep=("id", "who", "fold", "word"), on_missing="mean"))
     found = [convert_text(text, fresh_folder(), each).manifest for each in options]
     assert len({manifest["fingerprint"] for manifest in found}) == len(options)

@@ -36,7 +36,14 @@ TENTHS = (Fraction(8, 10), Fraction(1, 10), Fraction(1, 10))
 SHARES = st.tuples(st.integers(1, 99), st.integers(0, 99), st.integers(0, 99)).map(
     lambda parts: tuple(Fraction(part, sum(parts)) for part in parts)
 )
-WORDS = {"train": "train", " Training ": "train", "VAL": "val", "dev": "val", "validation": "val", "test": "test"}
+WORDS = {
+    "train": "train",
+    " Training ": "train",
+    "VAL": "val",
+    "dev": "val",
+    "validation": "val",
+    "test": "test",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -271,7 +278,8 @@ def test_another_seed_puts_other_groups_into_train(fresh_folder: Callable[[], Pa
     """Which groups go where is chance, and the seed's."""
     text = table({"label": [at % 2 for at in range(900)], "who": [at // 10 for at in range(900)]})
     first, other = (
-        set(converted(text, fresh_folder(), "group", "who", seed=seed).column("id", "train")) for seed in (1, 2)
+        set(converted(text, fresh_folder(), "group", "who", seed=seed).column("id", "train"))
+        for seed in (1, 2)
     )
     assert 0.5 < len(first & other) / 720 < 0.95  # of 72 groups, 58 on average
 
@@ -282,7 +290,13 @@ def test_tfrecord_has_the_same_records(fresh_folder: Callable[[], Path], seed: i
     """Both formats, written at once, hold the same records in the same order under every rule."""
     rng = np.random.default_rng(seed)
     who = rng.integers(0, 30, 500).tolist()
-    text = table({"label": rng.choice(["a", "b", "c"], 500).tolist(), "who": who, "when": rng.normal(size=500).tolist()})
+    text = table(
+        {
+            "label": rng.choice(["a", "b", "c"], 500).tolist(),
+            "who": who,
+            "when": rng.normal(size=500).tolist(),
+        }
+    )
     for rule in (SplitRule(name="stratify"), SplitRule(name="group", column="who")):
         folder = fresh_folder()
         folder.mkdir(parents=True)

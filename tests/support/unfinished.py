@@ -127,6 +127,8 @@ class Scene:
 SCENES: dict[str, dict[str, Any]] = {
     "parquet": {},
     "tfrecord": {"options": ("--format", "tfrecord")},
+    "stratified": {"options": ("--stratify",)},
+    "by time": {"options": ("--time-split", "id")},
     "both formats": {"options": ("--format", "parquet", "--format", "tfrecord")},
     "overwrite": {"overwrites": True},
     "overwrite, no exchange": {"overwrites": True, "can_exchange": False},

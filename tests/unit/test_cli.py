@@ -79,6 +79,9 @@ def test_every_command_has_help(pipeline_command: Command, command: list[str]) -
         ["convert", "raw.csv", "shards", "--delimiter", "::"],
         ["convert", "raw.csv", "shards", "--compression", "gzip"],
         ["convert", "raw.csv", "shards", "--drop", "f0", "--keep", "f0"],
+        ["convert", "raw.csv", "shards", "--stratify", "--group-by", "id"],
+        ["convert", "raw.csv", "shards", "--split-by", "id", "--split", "0.8,0.1,0.1"],
+        ["convert", "raw.csv", "shards", "--time-split", "label"],
     ],
 )
 def test_wrong_usage_is_status_2(folder: Path, pipeline_command: Command, arguments: list[str]) -> None:
@@ -203,6 +206,45 @@ def test_options_reach_the_dataset(folder: Path, pipeline_command: Command) -> N
     assert {name: options[name] for name in expected} == expected
     assert manifest["label"]["kind"] == "number"
     assert len(manifest["splits"]["train"]["shards"]) > 1
+
+
+@pytest.mark.parametrize(
+    ("options", "told", "words"),
+    [
+        (("--stratify",), {"split_rule": "stratify"}, "stratified"),
+        (
+            ("--group-by", "id"),
+            {"split_rule": "group", "split_column": "id"},
+            "by 'id': all records of a group",
+        ),
+        (("--time-split", "id"), {"split_rule": "time", "split_column": "id"}, "by 'id': the earliest"),
+        (("--split-by", "fold"), {"split_rule": "given", "split_column": "fold"}, "as 'fold' says"),
+        ((), {}, "at random, in exact shares"),
+    ],
+)
+def test_split_rules_are_asked_for_and_told(
+    folder: Path, pipeline_command: Command, options: tuple[str, ...], told: dict[str, str], words: str
+) -> None:
+    """Plan, summary, manifest and inspect say by what records are divided; the column is no feature."""
+    lines = (folder / "raw.csv").read_text().splitlines()
+    folds = ["fold", *["train", "val", "test"] * 20]
+    text = "\n".join(f"{line},{fold}" for line, fold in zip(lines, folds, strict=False)) + "\n"
+    (folder / "raw.csv").write_text(text)
+    arguments = ("convert", "raw.csv", "shards", *options, *(() if "fold" in options else ("--drop", "fold")))
+    plan = pipeline_command(*arguments, "--dry-run")
+    assert words in plan.stdout
+    assert ("train" in plan.stdout) == ("fold" not in options or "train" in words)
+    as_json = json.loads(pipeline_command(*arguments, "--dry-run", "--json").stdout)
+    assert as_json["split_rule"] == told.get("split_rule", "key")
+    assert as_json["split_column"] == told.get("split_column")
+    outcome = pipeline_command(*arguments)
+    assert outcome.status == 0, outcome.stderr
+    assert (f"divided {words}" in outcome.stdout) == bool(told)
+    manifest = Dataset(folder=folder / "shards").manifest
+    assert {key: value for key, value in manifest["options"].items() if key.startswith("split_")} == told
+    features = {column["name"] for column in manifest["columns"] if column["role"] == "feature"}
+    assert features == {"id", "f0", "f1"} - set(told.values())
+    assert words in pipeline_command("inspect", "shards").stdout
 
 
 @pytest.mark.parametrize("delimiter", ["\\t", "tab", "\t"])

@@ -20,7 +20,6 @@ from pipeline.plan import (
 from pipeline.schema import Column, Schema
 
 
-
 @pytest.mark.parametrize(
     ("text", "num_bytes"),
     [

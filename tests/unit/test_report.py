@@ -19,6 +19,7 @@ from pipeline.errors import TargetExistsError
 from pipeline.progress import SILENT
 from pipeline.report import report_dataset, shuffle, svg
 from pipeline.report.sketch import NUM_BINS, Sketch, sketch_split
+from pipeline.splitting.rule import SplitRule
 from support.datasets import convert_text, make_options
 
 if TYPE_CHECKING:
@@ -74,6 +75,21 @@ def test_a_fair_dataset_has_no_mark(dataset: Path, tmp_path: Path) -> None:
     outline = made(dataset, tmp_path)
     assert outline.text.count("\u2713") >= 6
     assert "\u2717" not in outline.text
+
+
+def test_what_no_chance_divided_is_not_judged_by_chance(tmp_path: Path) -> None:
+    """Splits by time lie apart in every column that moves with it: the page says so, and finds no fault."""
+    rows = [f"{int(at * 7 % 10 < at / 600)},{at / 10!r},{at}\n" for at in range(NUM_RECORDS)]
+    text = "label,drift,when\n" + "".join(rows)
+    options = make_options(rule=SplitRule(name="time", column="when"), shard_bytes=20_000)
+    outline = made(convert_text(text, tmp_path / "work", options).folder, tmp_path)
+    assert "\u2717" not in outline.text
+    assert "by 'when': the earliest records are train, the latest test" in outline.text
+    assert "So the splits need not be alike" in outline.text
+    plain = make_options(drop=("when",), shard_bytes=20_000)
+    (tmp_path / "other").mkdir()
+    outline = made(convert_text(text, tmp_path / "other" / "work", plain).folder, tmp_path / "other")
+    assert "So the splits need not be alike" not in outline.text
 
 
 def test_a_page_stands_alone(dataset: Path, tmp_path: Path) -> None:

@@ -68,7 +68,9 @@ def test_one_rule_at_a_time() -> None:
         rule_of(stratify=True, group_by="u")
 
 
-@pytest.mark.parametrize(("name", "column"), [("key", "u"), ("stratify", "u"), ("group", None), ("time", None)])
+@pytest.mark.parametrize(
+    ("name", "column"), [("key", "u"), ("stratify", "u"), ("group", None), ("time", None)]
+)
 def test_a_column_is_named_where_one_decides(name: Any, column: str | None) -> None:
     """A rule that needs a column has one, and no other has."""
     with pytest.raises(OptionError, match="a column decides"):
@@ -77,7 +79,9 @@ def test_a_column_is_named_where_one_decides(name: Any, column: str | None) -> N
 
 def test_every_rule_has_its_words() -> None:
     """A person is told by what records were divided, and of an unknown rule that it was no other."""
-    told = {name: in_words(name, "user", "label") for name in ("key", "stratify", "group", "given", "time", "?")}
+    told = {
+        name: in_words(name, "user", "label") for name in ("key", "stratify", "group", "given", "time", "?")
+    }
     assert "'label'" in told["stratify"]
     assert all("'user'" in told[name] for name in ("group", "given", "time"))
     assert told["key"] == told["?"]
@@ -212,7 +216,10 @@ def test_one_look_is_enough_for_classes() -> None:
     splits = division.split_of(keys, values)
     assert np.bincount(splits).tolist() == [240_000, 30_000, 30_000]
     for value, count in tally.items():
-        assert abs(np.bincount(splits[values == value], minlength=3) - count * np.array([0.8, 0.1, 0.1])).max() < 1
+        assert (
+            abs(np.bincount(splits[values == value], minlength=3) - count * np.array([0.8, 0.1, 0.1])).max()
+            < 1
+        )
 
 
 def test_a_class_of_odd_keys_is_found_all_the_same() -> None:

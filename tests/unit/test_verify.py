@@ -22,6 +22,7 @@ from pipeline.formats.tf_example import TfColumn, encode
 from pipeline.keys import parse_split
 from pipeline.plan import ConvertOptions, Identity
 from pipeline.schema import RoleOptions
+from pipeline.splitting.rule import SplitRule
 from pipeline.verify import verify
 from pipeline.verify.equal_records import Overlap, compare
 from support.damage import flip, reseal, rewrite
@@ -372,6 +373,67 @@ def test_chance_decides_what_is_too_much() -> None:
     assert (
         Overlap(names=("s0", "s0"), num_shared=5000) in compare(twice, names[:2], ["train", "val"]).overlaps
     )
+
+
+def test_chance_within_splits_is_held_against_shards_alone() -> None:
+    """Where a rule kept equal records together, that is no fault; two shards that are too alike still are."""
+    rng = np.random.default_rng(1)
+    pairs = rng.integers(0, 1 << 63, 20_000).astype(np.uint64)
+    split = rng.choice(3, 20_000, p=[0.8, 0.1, 0.1])
+    first, number = np.array([0, 8, 9]), np.array([8, 1, 1])  # shards of train, val and test
+    places = first[split] + (rng.random((2, 20_000)) * number[split]).astype(int)
+    owned = [np.concatenate([pairs[places[k] == shard] for k in (0, 1)]) for shard in range(10)]
+    names, splits = [f"s{index}" for index in range(10)], ["train"] * 8 + ["val", "test"]
+    assert compare(owned, names, splits).overlaps, "by chance they would not stand together"
+    found = compare(owned, names, splits, at_random=False)
+    assert (found.overlaps, found.num_in_two_splits) == ((), 0)
+    more = rng.integers(0, 1 << 63, 2000).astype(np.uint64)
+    for shard in (2, 5):
+        owned[shard] = np.concatenate([owned[shard], more])
+    (overlap,) = compare(owned, names, splits, at_random=False).overlaps
+    assert overlap.names == ("s2", "s5")
+    # Between two splits as well: of those that train and val share, not all can be in one shard of train.
+    for shard in (3, 8):
+        owned[shard] = np.concatenate([owned[shard], more + np.uint64(1)])
+    found = compare(owned, names, splits, at_random=False)
+    assert ("s3", "s8") in [overlap.names for overlap in found.overlaps]
+    assert compare([], [], [], at_random=False).overlaps == ()
+
+
+RULES: dict[str, dict[str, Any]] = {
+    "group": {"rule": SplitRule(name="group", column="id"), "roles": RoleOptions()},
+    "time": {"rule": SplitRule(name="time", column="id"), "roles": RoleOptions()},
+    "stratify": {"rule": SplitRule(name="stratify"), "roles": RoleOptions(drop=("id",))},
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_dataset_of_any_rule_is_whole(tmp_path: Path, name: str) -> None:
+    """Sizes that follow groups or moments are no fault, nor are equal rows that were kept together."""
+    text = numbered_text(NUM_RECORDS).splitlines()
+    cells = [row.split(",") for row in text[1:]]
+    rows = [
+        ",".join([cells[at // 4][0], str(at // 4 // 8 * 8), *cells[at // 4][2:]]) for at in range(NUM_RECORDS)
+    ]
+    given = RULES[name]
+    shards = make_dataset(tmp_path, "\n".join([text[0], *rows, ""]), rule=given["rule"], roles=given["roles"])
+    summary = verify(shards)
+    assert told(summary) == []
+    in_two = [note for note in summary.notes if "stand in two splits" in note]
+    assert bool(in_two) == (name == "stratify")
+
+
+def test_classes_without_their_shares_are_told(tmp_path: Path) -> None:
+    """A dataset that claims to be stratified has the shares of every class, up to a record."""
+    shards = make_dataset(tmp_path, numbered_text(NUM_RECORDS), rule=SplitRule(name="stratify"))
+
+    def change(tree: dict[str, Any]) -> None:
+        tree["options"]["split"] = [0.79, 0.105, 0.105]
+
+    rewrite(shards, change)
+    found = told(verify(shards))
+    assert any("class 0:" in message for message in found), found
+    assert any(message.startswith("manifest.json") or "train:" in message for message in found)
 
 
 def test_many_records_are_compared_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
