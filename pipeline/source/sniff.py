@@ -32,6 +32,7 @@ from pipeline.source.files import (
 )
 from pipeline.source.foreign import check_text
 from pipeline.source.quotes import last_cut
+from pipeline.source.rows import read_rows
 from pipeline.storage.reads import has_ranges, state_of
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ def _too_long() -> LineTooLongError:
 
 def _read_header(head: bytes, dialect: Dialect) -> tuple[int, tuple[str, ...], tuple[str, ...]]:
     """Return (bytes before the first record, names as written, clean names) of text that begins with them."""
-    _, first = next(careful.read_rows(head, dialect.delimiter))
+    _, first = next(read_rows(head, dialect.delimiter))
     if not dialect.has_header:
         return 0, (), tuple(f"column_{index + 1}" for index in range(len(first)))
     if all(is_number(cell) for cell in first):
@@ -270,7 +271,7 @@ def _first_rows(
     rows: list[tuple[str, ...]] = []
     lines: list[int] = []
     try:
-        for line, row in careful.read_rows(body, dialect.delimiter):
+        for line, row in read_rows(body, dialect.delimiter):
             if not careful.is_blank(row):
                 rows.append(tuple(row))
                 lines.append(line)

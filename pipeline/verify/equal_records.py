@@ -77,8 +77,9 @@ def order_digest(hashes: Hashes, begin: int) -> int:
 def _as_integers(values: NDArray[Any]) -> NDArray[Any]:
     if values.dtype == np.int64:
         return values.view(np.uint64)
-    # A TFRecord holds float32 and nothing else.
-    return values.astype(np.float32, copy=False).view(np.uint32)
+    # A TFRecord holds float32 and nothing else; a kept number may be beyond that.
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32, copy=False).view(np.uint32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

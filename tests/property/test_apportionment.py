@@ -32,7 +32,7 @@ def rounded_by_class(counts: Sequence[int], shares: Sequence[Fraction]) -> list[
 @example(counts=[5] * 7, shares=(Fraction(9, 20), Fraction(9, 20), Fraction(1, 10)))
 @example(counts=[3, 4, 5], shares=(Fraction(1, 3), Fraction(1, 3), Fraction(1, 3)))
 def test_rows_columns_and_quotas_hold(counts: list[int], shares: tuple[Fraction, ...]) -> None:
-    """No number is a whole record off its quota; classes add up to theirs, splits to those without classes."""
+    """No number is a whole record off its quota; classes and splits add up to their sizes."""
     found = apportion(counts, shares)
     assert [sum(row) for row in found] == counts
     assert tuple(map(sum, zip(*found, strict=True))) == largest_remainder(sum(counts), shares)

@@ -1,4 +1,4 @@
-"""Law: same content, same options → same bytes, under every split rule: workers, memory, compression, engine."""
+"""Law: same content, same options → same bytes; here under every split rule."""
 
 from __future__ import annotations
 

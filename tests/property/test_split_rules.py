@@ -5,6 +5,7 @@ The oracles read the source with the `csv` module and know of no keys.
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections import Counter
 from fractions import Fraction
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from pipeline import plan
 from pipeline.convert import convert
-from pipeline.errors import MissingValueError, PipelineError, SplitError
+from pipeline.errors import MissingValueError, NotANumberError, PipelineError, SplitError
 from pipeline.plan import ConvertOptions, Identity
 from pipeline.schema import RoleOptions
 from pipeline.splitting import search
@@ -97,7 +98,7 @@ def table(columns: dict[str, Sequence[object]], *, seed: int = 0) -> str:
     as_numbers=st.booleans(),
 )
 def test_stratified(
-    fresh_folder: Callable[[], Path], classes: list[str], shares: tuple[Fraction, ...], as_numbers: bool
+    fresh_folder: Callable[[], Path], classes: list[str], shares: tuple[Fraction, ...], *, as_numbers: bool
 ) -> None:
     """Each class has its share in each split, rounded up or down; the splits have their sizes."""
     labels = [ord(name) for name in classes] if as_numbers else classes
@@ -172,9 +173,9 @@ def borders(counts: list[int], shares: tuple[Fraction, ...]) -> list[str]:
     keep=st.booleans(),
 )
 def test_divided_by_time(
-    fresh_folder: Callable[[], Path], moments: list[str], shares: tuple[Fraction, ...], keep: bool
+    fresh_folder: Callable[[], Path], moments: list[str], shares: tuple[Fraction, ...], *, keep: bool
 ) -> None:
-    """All of train is earlier than all of val, and that than all of test; borders are the nearest there are."""
+    """All of train is earlier than all of val, all of that than all of test; no border would be nearer."""
     text = table({"label": [at % 2 for at in range(len(moments))], "when": moments})
     kept = ("id", "when") if keep else ("id",)
     dataset = converted(text, fresh_folder(), "time", "when", split=shares, keep=kept)
@@ -186,8 +187,39 @@ def test_divided_by_time(
     assert_train_moments(dataset, text)
 
 
+@pytest.mark.parametrize("named", [{}, {"keep": ("id", "when")}, {"datetime": ("when",)}])
+def test_divided_by_dates(fresh_folder: Callable[[], Path], named: dict[str, Any]) -> None:
+    """Dates are moments without a word, also where they are kept as text; zones count, and so do gaps."""
+    rng = np.random.default_rng(5)
+    seconds = np.sort(rng.integers(0, 4_000_000, 400))[rng.permutation(400)].tolist()
+    begin = dt.datetime(2026, 2, 27, 23, tzinfo=dt.UTC)
+    zones = [dt.timezone(dt.timedelta(hours=hours)) for hours in (-7, 0, 2)]
+    moments = [begin + dt.timedelta(seconds=second) for second in seconds]
+    cells = [moment.astimezone(zones[at % 3]).isoformat() for at, moment in enumerate(moments)]
+    text = table({"label": [at % 2 for at in range(400)], "when": cells})
+    dataset = converted(text, fresh_folder(), "time", "when", **named)
+    found = {name: [moments[number] for number in own] for name, own in ids_by_split(dataset).items()}
+    assert [len(own) for own in found.values()] == [320, 40, 40]
+    assert max(found["train"]) < min(found["val"])
+    assert max(found["val"]) < min(found["test"])
+    assert_train_moments(dataset, text)
+    kept = [column["dtype"] for column in dataset.manifest["columns"] if column["name"] == "when"]
+    assert kept == (["string"] if "keep" in named else [])
+
+
+def test_categories_know_the_values_of_their_train_split(fresh_folder: Callable[[], Path]) -> None:
+    """A value that only later records have is in no vocabulary: statistics come from train alone."""
+    place = [f"place {min(at // 45, 9)}" for at in range(500)]
+    text = table({"label": [at % 2 for at in range(500)], "when": range(500), "place": place})
+    dataset = converted(text, fresh_folder(), "time", "when", categorical=("place",))
+    (column,) = (each for each in dataset.manifest["columns"] if each["name"] == "place")
+    counts = Counter(place[number] for number in dataset.column("id", "train"))
+    assert dict(zip(column["vocabulary"], column["counts"], strict=True)) == dict(counts)
+    assert set(dataset.column("place", "test")) == {0}
+
+
 @given(words=st.lists(st.sampled_from([*WORDS]), min_size=1, max_size=200), keep=st.booleans())
-def test_given(fresh_folder: Callable[[], Path], words: list[str], keep: bool) -> None:
+def test_given(fresh_folder: Callable[[], Path], words: list[str], *, keep: bool) -> None:
     """Every record is where its cell says; a split that none names is empty, with a warning."""
     words = ["train", *words]
     text = table({"label": [at % 2 for at in range(len(words))], "fold": words})
@@ -230,20 +262,31 @@ def test_records_of_a_split_are_shuffled(fresh_folder: Callable[[], Path], name:
         ("group", " ", False),
         ("group", "NA", False),
         ("time", "?", False),
+        ("date", "", False),
+        ("date", "2026-02-30", True),
+        ("date", "yesterday", True),
     ],
 )
 def test_a_cell_that_decides_nothing_is_told(
-    fresh_folder: Callable[[], Path], name: Any, cell: str, line_is_bad: bool, keep: bool
+    fresh_folder: Callable[[], Path], name: Any, cell: str, *, line_is_bad: bool, keep: bool
 ) -> None:
     """It is an error with line and column; told to set such rows aside, exactly that one is."""
-    good = {"given": ["train", "test"] * 30, "group": ["a1", "b2"] * 30, "time": [1.5, 2.5] * 30}[name]
+    good = {
+        "given": ["train", "test"] * 30,
+        "group": ["a1", "b2"] * 30,
+        "time": [1.5, 2.5] * 30,
+        "date": ["2026-02-03", "2026-02-04 05:06:07Z"] * 30,
+    }[name]
     cells = [*good[:40], cell, *good[40:]]
     text = table({"label": [at % 2 for at in range(len(cells))], "c": cells})
-    rule, kept = SplitRule(name=name, column="c"), ("id", "c") if keep else ("id",)
+    rule = SplitRule(name="time" if name == "date" else name, column="c")
+    kept = ("id", "c") if keep else ("id",)
     # Even where missing values are filled: no mean says where a record belongs.
     with pytest.raises(PipelineError) as caught:
         convert_text(text, fresh_folder(), make_options(rule=rule, keep=kept, on_missing="mean"))
-    assert type(caught.value) is (SplitError if line_is_bad else MissingValueError)
+    bad_row = SplitError if name == "given" else NotANumberError
+    assert type(caught.value) is (bad_row if line_is_bad else MissingValueError)
+    assert "mean" not in caught.value.hint
     assert (caught.value.line, caught.value.column) == (42, "c")
     options = make_options(rule=rule, keep=kept, on_bad_row="skip", on_missing="drop")
     dataset = convert_text(text, fresh_folder(), options)

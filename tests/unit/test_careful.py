@@ -19,7 +19,8 @@ from pipeline.errors import (
     NotANumberError,
     QuoteError,
 )
-from pipeline.source.careful import parse, read_rows
+from pipeline.source.careful import parse
+from pipeline.source.rows import read_rows
 from support.datasets import make_options
 from support.oracle import csv_rows
 from support.texts import text_cells, written

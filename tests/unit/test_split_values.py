@@ -83,7 +83,7 @@ def test_classes_are_numbers_or_hashes(fresh_folder: Callable[[], Path]) -> None
 
 
 def test_tallies_add_up() -> None:
-    """Of classes and given splits every value is counted; of moments the ends are known; of groups nothing."""
+    """Of classes and given splits every value is counted, of moments the ends, of groups nothing."""
     one, other = np.array([5, 3, 5]), np.array([9, 3])
     for name in ("stratify", "given"):
         left = total_tally({}, tally_of(one, name), name)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import ColumnNotFoundError, OptionError, SplitError, TextColumnError
+from pipeline.errors import ColumnNotFoundError, OptionError, SplitError
 from pipeline.schema import RoleOptions, assign_roles, build_schema
 from pipeline.splitting import search
 from pipeline.splitting.deciding import decide
@@ -99,7 +99,7 @@ READINGS = {"label": "integer", "a": "number", "user": "integer", "when": "integ
 
 
 def test_the_column_that_decides_is_no_feature() -> None:
-    """It is read for its split alone: groups as text, moments as numbers; dropping it besides does no harm."""
+    """It is read for its split alone: groups as text, moments as numbers; dropped besides does no harm."""
     for named in ({}, {"drop": ("user",)}):
         found = schema_with(SplitRule(name="group", column="user"), READINGS, **named)
         assert found["user"] == ("split", "text", "group")
@@ -122,6 +122,7 @@ def test_a_kept_column_decides_too() -> None:
     [
         ("usr", {}, ColumnNotFoundError, "--group-by usr: no such column"),
         ("label", {}, OptionError, "column 'label' is the label, and named by --group-by"),
+        ("user", {"categorical": ("user",)}, OptionError, "column 'user' is the category, and named by"),
         ("when", {"weight": "when"}, OptionError, "column 'when' is the weight, and named by --group-by"),
         ("a", {"drop": ("user", "when")}, OptionError, "no feature column is left"),
     ],
@@ -133,10 +134,11 @@ def test_what_cannot_decide(column: str, named: dict[str, Any], error: Any, word
     assert column != "usr" or caught.value.hint == "did you mean 'user'?"
 
 
-def test_moments_are_numbers() -> None:
-    """A column of text has no order in time."""
-    with pytest.raises(TextColumnError, match="--time-split needs numbers"):
-        schema_with(SplitRule(name="time", column="when"), READINGS | {"when": "text"})
+def test_moments_that_are_no_numbers_are_dates() -> None:
+    """A column of text is read as dates; one that is kept stays the text it is, and decides all the same."""
+    rule, readings = SplitRule(name="time", column="when"), READINGS | {"when": "text"}
+    assert schema_with(rule, readings)["when"] == ("split", "datetime", "time")
+    assert schema_with(rule, readings, keep=("when",))["when"] == ("keep", "text", "time")
 
 
 def test_cuts_are_the_last_places_of_their_splits() -> None:
@@ -191,7 +193,7 @@ def test_a_rank_is_found_as_sorting_finds_it(
 
 
 def test_few_looks_are_enough_for_many_records() -> None:
-    """A million moments, within an hour of 1970 + 53 years: a histogram, then the bucket; never all of them."""
+    """A million moments within an hour of 2023: a histogram, then the bucket; never all of them."""
     rng = np.random.default_rng(2)
     values = (1.7e9 + rng.integers(0, 3600_000, 1_000_000) / 1000).view(np.int64)
     tally = {int(values.min()): 1, int(values.max()): 1}
