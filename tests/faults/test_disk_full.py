@@ -71,12 +71,16 @@ def test_converting_on_a_full_disk(scene_of: Callable[[str], Scene], tmp_path: P
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHORT_POINTS)
 def test_converting_on_a_disk_full_anywhere(
-    scene_of: Callable[[str], Scene], tmp_path: Path, name: str
+    scene_of: Callable[[str], Scene],
+    tmp_path: Path,
+    name: str,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Whichever operation is the first for which there is no room."""
     scene = scene_of(name)
     found = taking_space(scene.operations)
     fill(scene, found, tmp_path)
+    record_property("points", len(found))
     print(f"{name}: {len(found)} points")  # noqa: T201  # the report, seen with -s
 
 

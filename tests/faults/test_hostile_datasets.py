@@ -393,7 +393,9 @@ def test_damage_under_checksums_that_fit(readers: Readers, shards: Path, usual_b
 
 
 @pytest.mark.slow
-def test_damage_anywhere_under_checksums_that_fit(readers: Readers, shards: Path, usual_bytes: int) -> None:
+def test_damage_anywhere_under_checksums_that_fit(
+    readers: Readers, shards: Path, usual_bytes: int, record_property: Callable[[str, object], None]
+) -> None:
     """The same at every byte."""
     rewrite(shards, lambda tree: tree["label"].update(counts={}))
-    sweep(readers, shards, usual_bytes, 1)
+    record_property("points", sweep(readers, shards, usual_bytes, 1))

@@ -128,12 +128,14 @@ def test_a_killed_training_ends_with_the_same_weights(
 
 @pytest.mark.slow
 def test_killed_every_few_batches_it_ends_with_the_same_weights(
-    shards: Path, undisturbed: Path, tmp_path: Path
+    shards: Path, undisturbed: Path, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """Killed again and again, each process a few batches after the last one."""
-    done = 0
+    done = num_kills = 0
     while done < BATCHES - 8:
         before, done = done, kill_after(shards, tmp_path / "model", done + 5)
         assert done >= before + 5
+        num_kills += 1
+    record_property("points", num_kills)
     finished(shards, tmp_path / "model")
     check_same(tmp_path / "model", undisturbed)
