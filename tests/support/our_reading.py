@@ -102,11 +102,12 @@ def _read(plan: ConvertPlan, grid: Grid, *, streamed: bool) -> Reading:
     return found
 
 
-def as_columns(plain: PlainReading, kinds: Sequence[Kind]) -> Reading:
-    """Return the oracle's reading by columns."""
+def as_columns(plain: PlainReading, kinds: Sequence[Kind], names: Sequence[str] = ()) -> Reading:
+    """Return the oracle's reading by columns, called by letters unless they have names."""
     if plain.fault:
         return Reading(fault=plain.fault)
-    names = [name for name, kind in zip(names_of(kinds), kinds, strict=True) if kind != "dropped"]
+    all_names = names or names_of(kinds)
+    names = [name for name, kind in zip(all_names, kinds, strict=True) if kind != "dropped"]
     columns = {name: bits([values[at] for _, values in plain.records]) for at, name in enumerate(names)}
     return Reading(columns=columns, rejects=plain.rejects, num_blank=plain.num_blank)
 
