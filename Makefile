@@ -33,7 +33,7 @@ lint: $(READY)  ## style, types, and a lock without addresses
 	@! grep -nE '://|@ |--(extra-)?index-url|--find-links' constraints.txt
 
 bench: $(READY)  ## run every benchmark and render benchmarks/README.md; an hour
-	@for name in start steps convert scaling memory tfrecord loader verify train predict; do echo "$$name"; \
+	@for name in start steps convert scaling memory tfrecord loader verify train predict silent; do echo "$$name"; \
 	  python benchmarks/bench_$$name.py --json benchmarks/results/$$name.json || exit 1; done
 	@python benchmarks/render.py
 

@@ -238,15 +238,24 @@ def _version(package: str) -> str | None:
         return None
 
 
-def finish(given: argparse.Namespace, results: Sequence[dict[str, Any]], figures: dict[str, float]) -> None:
-    """Print `figures`, and write them with `results` and the machine as JSON if that is asked for."""
+def finish(
+    given: argparse.Namespace,
+    results: Sequence[dict[str, Any]],
+    figures: dict[str, float],
+    *,
+    command: str = "",
+) -> None:
+    """Print `figures`, and write them with `results` and the machine as JSON if that is asked for.
+
+    The `command` is that of all benchmarks, with rows and rounds, unless another is given.
+    """
     for name, value in figures.items():
         print(f"{value:8.2f}  {name}")
     if not given.json:
         return
     script = Path(sys.argv[0]).name
     report = {
-        "command": f"python benchmarks/{script} --rows {given.rows} --rounds {given.rounds}",
+        "command": command or f"python benchmarks/{script} --rows {given.rows} --rounds {given.rounds}",
         "machine": machine(),
         "results": results,
         "figures": figures,
