@@ -15,7 +15,7 @@ import polars as pl
 
 from pipeline.errors import InputError, QuoteError
 from pipeline.source import careful
-from pipeline.source.files import BYTE_ORDER_MARK
+from pipeline.source.files import BYTE_ORDER_MARK, check_whole
 from pipeline.source.mend import try_mend
 from pipeline.source.parsed import ParsedRange
 from pipeline.source.quotes import are_plain
@@ -45,6 +45,7 @@ def parse_task(task: RangeTask, plan: ConvertPlan) -> tuple[RangeText, ParsedRan
 
     Raises:
         InputError: a fault that the options do not allow to set aside; lines count from 1 within the range.
+        CompressionError: it has one because the file is damaged.
         CutInsideQuotesError: the file has to be cut by streaming.
     """
     text = task.load()
@@ -53,7 +54,9 @@ def parse_task(task: RangeTask, plan: ConvertPlan) -> tuple[RangeText, ParsedRan
     except InputError as error:
         if isinstance(error, QuoteError) and not task.follows_quotes:
             raise CutInsideQuotesError from None  # if it was none, the fault will be found again
-        error.path = str(plan.files[task.file_index].path)
+        file = plan.files[task.file_index]
+        error.path = str(file.path)
+        check_whole(file)
         raise
 
 

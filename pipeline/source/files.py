@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.storage.paths import SourcePath
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+CHECK_BYTES = 4 << 30  # of text, ten seconds of gzip: as long as anybody waits for an error
 
 
 class Text(Protocol):
@@ -153,6 +154,23 @@ def count_line_ends(text: bytes, begin: int = 0, end: int | None = None) -> int:
     if num_alone:
         num_alone -= text.count(b"\r\n", begin, end)
     return text.count(b"\n", begin, end) + num_alone
+
+
+def check_whole(file: SourceFile) -> None:
+    """Raise if a compressed file here is damaged; a fault of its text may be nothing else.
+
+    Checksums come last, behind text that is garbled by then. A stream, or a file of a store, is not read once
+    more, and of a very large one only the first CHECK_BYTES.
+
+    Raises:
+        CompressionError: it is.
+    """
+    if file.compression == "none" or not isinstance(file.path, Path):
+        return
+    left = CHECK_BYTES
+    with open_text(file.path, file.compression) as text:
+        while left > 0 and (read := text.read(min(left, STREAM_BYTES))):
+            left -= len(read)
 
 
 def check_unchanged(file: SourceFile) -> None:
