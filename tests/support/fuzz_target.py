@@ -20,8 +20,8 @@ from pipeline.errors import InputError
 from pipeline.source import careful, fast
 from pipeline.source.sniff import sniff
 from support.datasets import make_options
-from support.fixtures import all_fixtures
-from support.hard_texts import EXCUSES, GOOD, HOSTILE, RAW_LINES
+from support.fixtures import Fixture, Records, all_fixtures
+from support.hard_texts import EXCUSES, GOOD, HOSTILE, LAYOUTS, RAW_LINES, joined, names_of
 from support.our_reading import Grid, Reading, as_columns, bits, read_ours
 from support.plain_csv import Excused, read_plainly
 
@@ -31,15 +31,14 @@ if TYPE_CHECKING:
 
     from pipeline.plan import ConvertOptions, ConvertPlan
     from pipeline.schema import Column
-    from support.fixtures import Fixture
     from support.plain_csv import Kind
 
 CONTROL_BYTES = 6
 MAX_SEED_BYTES = 4096
 MAX_CUT_BYTES = 1 << 16  # of text: a compressed input may hold much more, which is read as a whole alone
 DELIMITERS = (None, ",", ";", "\t", "|", " ")
-ROLES = ("feature", "keep", "drop")
-NUM_DIGITS = 5  # 3⁵ roles fit into a byte; further columns begin anew
+ROLES = ("feature", "keep", "drop", "category", "datetime")
+NUM_DIGITS = 3  # 5³ roles fit into a byte; further columns begin anew
 MAX_WORD = 20  # libFuzzer takes no long ones
 MAX_RANGES = 24  # more of them cost time and show nothing new
 WHOLE = Grid()
@@ -84,16 +83,22 @@ class Control:
         label = names[self.label_at % len(names)]
         others = [name for name in names if name != label]
         roles = {
-            name: ROLES[self.role_digits // 3 ** (at % NUM_DIGITS) % 3]
+            name: ROLES[self.role_digits // len(ROLES) ** (at % NUM_DIGITS) % len(ROLES)]
             for at, name in enumerate(names)
             if name != label
         }
-        if "feature" not in roles.values() and others:
+        if not set(roles.values()) - {"keep", "drop"} and others:
             roles[others[0]] = "feature"
+
+        def called(role: str) -> tuple[str, ...]:
+            return tuple(name for name, found in roles.items() if found == role)
+
         return make_options(
             label=label,
-            keep=tuple(name for name, role in roles.items() if role == "keep"),
-            drop=tuple(name for name, role in roles.items() if role == "drop"),
+            keep=called("keep"),
+            drop=called("drop"),
+            categorical=called("category"),
+            datetime=called("datetime"),
             delimiter=self.delimiter,
             has_header=self.has_header,
             on_bad_row="skip" if self.excused.bad_rows else "error",
@@ -120,8 +125,7 @@ def decoded(data: bytes) -> tuple[Control, bytes]:
 def encoded(fixture: Fixture, range_bytes: int) -> bytes:
     """Return an input that reads a fixture as it is meant to be read."""
     digits = sum(
-        3**at * (("kept" in kind) + 2 * (kind == "dropped"))
-        for at, kind in enumerate(fixture.kinds[:NUM_DIGITS])
+        len(ROLES) ** at * ROLES.index(role_of(kind)) for at, kind in enumerate(fixture.kinds[:NUM_DIGITS])
     )
     at = next(at for at, kind in enumerate(fixture.kinds) if "label" in kind)
     excused = EXCUSES.index(fixture.excused) if fixture.excused in EXCUSES else 0
@@ -144,11 +148,24 @@ def dictionary() -> bytes:
     return "".join(f'"{word}"\n' for word in escaped).encode()
 
 
+def role_of(kind: Kind) -> str:
+    """Return the role in which the option names a column of this kind."""
+    if kind.startswith("kept"):
+        return "keep"
+    return {"dropped": "drop", "category": "category", "datetime": "datetime"}.get(kind, "feature")
+
+
 def seeds() -> Iterator[tuple[str, bytes]]:
-    """Yield an input for every fixture that is not large, by the fixture's name."""
+    """Yield an input for every fixture that is not large, and for all kinds of columns, each with a name."""
     for number, (name, fixture) in enumerate(all_fixtures().items()):
         if len(fixture.stored) <= MAX_SEED_BYTES:
             yield name, encoded(fixture, 1 + 37 * number % 256)
+    for number, kinds in enumerate(LAYOUTS):
+        names, first = names_of(kinds), [GOOD[kind] for kind in kinds]
+        rows = [names, *([cells[at % len(cells)] for cells in first] for at in range(12))]
+        text = "".join(joined(row, ",", 2) + "\n" for row in rows).encode()
+        fixture = Fixture(name="", text=text, kinds=kinds, expected=Records(rows=()))
+        yield f"kinds: {', '.join(kinds)}", encoded(fixture, 1 + 37 * number % 256)
 
 
 def check_input(data: bytes, path: Path) -> str:
@@ -217,18 +234,18 @@ def expected_of(plan: ConvertPlan, control: Control, text: bytes) -> Reading:
 
 def kind_of(column: Column) -> Kind:
     """Return what the oracle calls a column of the plan."""
-    if column.role == "drop":
-        return "dropped"
-    if column.role == "label":
-        return "text label" if column.reading == "text" else "label"
-    if column.role == "keep":
-        kinds: dict[str, Kind] = {
-            "number": "kept number",
-            "integer": "kept integer",
-            "text": "kept text",
-        }
-        return kinds[column.reading]
-    return "feature"
+    kinds: dict[tuple[str, str], Kind] = {
+        ("label", "text"): "text label",
+        ("label", "number"): "label",
+        ("keep", "number"): "kept number",
+        ("keep", "integer"): "kept integer",
+        ("keep", "text"): "kept text",
+        ("category", "text"): "category",
+        ("feature", "number"): "feature",
+        ("feature", "boolean"): "boolean",
+        ("feature", "datetime"): "datetime",
+    }
+    return "dropped" if column.role == "drop" else kinds[column.role, column.reading]
 
 
 def check_parsers(plan: ConvertPlan, body: bytes) -> None:
