@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from pipeline.errors import InputError
 from pipeline.source import careful
-from pipeline.source.files import count_line_ends
+from pipeline.source.files import BYTE_ORDER_MARK, count_line_ends
 from pipeline.source.parsed import ParsedRange
 from pipeline.source.words import WORDS, odd_splits
 
@@ -56,6 +56,8 @@ def try_mend(text: bytes, plan: ConvertPlan) -> ParsedRange | None:
     full_text = text if lines.is_full.all() else b"".join(_pieces(text, lines, lines.is_full))
     if not full_text or _are_many(~lines.is_full):
         return None
+    if full_text.startswith(BYTE_ORDER_MARK):
+        return None  # behind a line at fault: Polars would drop it in silence
     try:
         found = _Cells(full_text, plan)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):

@@ -103,3 +103,12 @@ def test_a_fault_that_may_not_be_set_aside_is_left_to_it_too(tmp_path: Path) -> 
     plan = plan_of(tmp_path)
     assert try_mend((GOOD * 3 + SET_ASIDE["text"]).encode(), plan) is None
     assert try_mend(GOOD.encode() + b"0,1,7,\xff,Bern,2026-11-28,true\n", plan) is None
+
+
+@pytest.mark.parametrize("first", ["\ufeff1", "\ufeff"])
+def test_a_byte_order_mark_is_not_lost_with_the_line_before_it(tmp_path: Path, first: str) -> None:
+    """A mark that comes to stand first, once lines at fault are taken out, is no mark of the text."""
+    plan = plan_of(tmp_path, on_bad_row="skip", on_missing="drop")
+    text = f"0,short\n{first},1.5,7,n,Bern,2026-11-28,true\n{GOOD * 3}".encode()
+    assert [reject.line for reject in careful.parse(text, plan).rejects] == [1, 2]
+    assert same(fast.parse(text, plan), careful.parse(text, plan))
