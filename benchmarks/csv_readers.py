@@ -3,7 +3,8 @@
 The first of two calls leaves everything to the reader, the second tells what the first user of a numeric CSV
 tells once bitten: the type of every column by its name (numbers float64, kept integers int64, all else text),
 that there is a header, and whatever option the reader's documentation names for line ends within quotes, for
-exact numbers, or for missing fields. A delimiter is told in both, if it is no comma.
+exact numbers, or for missing fields. A delimiter is told in both, if it is no comma. (pandas reads zstd by a
+package that is not in the pinned set: it refuses these files.)
 """
 
 from __future__ import annotations
