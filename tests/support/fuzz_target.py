@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from pipeline.source.parsed import ParsedRange
     from support.plain_csv import Kind
 
-CONTROL_BYTES = 6
+CONTROL_BYTES = 7
 MAX_SEED_BYTES = 4096
 MAX_CUT_BYTES = 1 << 16  # of text: a compressed input may hold much more, which is read as a whole alone
 DELIMITERS = (None, ",", ";", "\t", "|", " ")
 ROLES = ("feature", "keep", "drop", "category", "datetime")
-NUM_DIGITS = 3  # 5³ roles fit into a byte; further columns begin anew
+NUM_DIGITS = 6  # 5⁶ roles fit into two bytes; further columns begin anew
 MAX_WORD = 20  # libFuzzer takes no long ones
 MAX_RANGES = 24  # more of them cost time and show nothing new
 WHOLE = Grid()
@@ -116,7 +116,7 @@ def decoded(data: bytes) -> tuple[Control, bytes]:
         delimiter=DELIMITERS[given[0] % len(DELIMITERS)],
         has_header=given[1] % 8 != 7,
         label_at=given[2],
-        role_digits=given[3],
+        role_digits=given[3] + 256 * given[6],
         excused=EXCUSES[given[4] % len(EXCUSES)],
         range_bytes=given[5] + 1,
     )
@@ -134,9 +134,10 @@ def encoded(fixture: Fixture, range_bytes: int) -> bytes:
         DELIMITERS.index(fixture.delimiter),
         0 if fixture.has_header else 7,
         at,
-        digits,
+        digits % 256,
         excused,
         range_bytes - 1,
+        digits // 256,
     )
     return bytes(places) + fixture.stored
 
