@@ -272,6 +272,7 @@ def _finish(  # all that is known by now
         scale=train.scale()[:num_features],
         standardize=plan.options.identity.standardize,
         batch_records=batch_records,
+        tracers=accounts.tracers.keys(),
         formats=plan.options.formats,
         compression=plan.options.identity.compression,
         fingerprint=fingerprint(plan, accounts),

@@ -11,6 +11,7 @@ import xxhash
 from pipeline import moments as moments_of
 from pipeline.convert.reading import check_classes
 from pipeline.convert.split_values import total_tally
+from pipeline.convert.tracers import Tracers
 from pipeline.errors import EmptySourceError, TooManyRejectsError
 from pipeline.manifest import SourceEntry
 
@@ -47,6 +48,7 @@ class Accounts:
         self.rejects: list[tuple[int, Reject]] = []
         self.warnings: list[str] = []
         self.inexact: set[str] = set()
+        self.tracers = Tracers()
         self.num_read = self.num_kept = self.kept_text_bytes = 0
         self.num_blank = sum(file.num_blank for file in plan.files)
 
@@ -74,6 +76,7 @@ class Accounts:
         self.labels |= summary.labels
         self.tally = total_tally(self.tally, summary.tally, self._plan.options.identity.rule.name)
         self.inexact |= summary.inexact
+        self.tracers.add(summary.tracers, records_before=self.num_read)
         self.num_read += summary.num_records
         self.num_kept += summary.num_kept
         self.num_blank += summary.num_blank

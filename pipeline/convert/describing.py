@@ -141,6 +141,7 @@ def build_manifest(
         columns=_columns(plan, moments, known),
         splits=splits,
         warnings=tuple(warnings),
+        shuffle=accounts.tracers.shuffle(pair for shard in shards for pair in shard.tracers),
     )
 
 

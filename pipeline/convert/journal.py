@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 PLAN_NAME = "plan.json"
 JOURNAL_NAME = "journal.jsonl"
-JOURNAL_VERSION = 4
+JOURNAL_VERSION = 5
 READ_BYTES = 1 << 20
 RangeId = tuple[int, int]
 

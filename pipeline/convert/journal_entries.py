@@ -65,6 +65,7 @@ def _summary_to_json(summary: RangeSummary) -> dict[str, Any]:
         "labels": sorted(summary.labels, key=str),
         "inexact": sorted(summary.inexact),
         "moments": _moments_to_json(summary.moments),
+        "tracers": summary.tracers.tolist(),
     }
 
 
@@ -76,6 +77,7 @@ def _summary_from_json(value: dict[str, Any]) -> RangeSummary:
         "inexact": frozenset(value["inexact"]),
         "tally": tuple((value, count) for value, count in value["tally"]),
         "moments": _moments_from_json(value["moments"]),
+        "tracers": np.array(value["tracers"], np.uint64).reshape(2, -1),
     }
     return RangeSummary(**decoded)
 
@@ -102,4 +104,5 @@ def shard_from_json(entry: dict[str, Any]) -> WrittenShard:
         spec=ShardSpec(**entry["spec"]),
         entries=tuple(ShardEntry(**value) for value in entry["entries"]),
         class_counts=tuple(entry["class_counts"]),
+        tracers=tuple((key, rank) for key, rank in entry["tracers"]),
     )

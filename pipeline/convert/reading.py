@@ -14,6 +14,7 @@ import numpy as np
 from pipeline import keys as record_keys
 from pipeline import moments as moments_of
 from pipeline.convert.split_values import split_values, tally_of
+from pipeline.convert.tracers import offered
 from pipeline.errors import LabelError, NonFiniteError, PipelineError
 from pipeline.runs.run import Run, build_run, narrowed, text_bytes
 from pipeline.source import careful, cells, fast
@@ -39,7 +40,8 @@ class RangeSummary:
     `labels` the distinct labels, if they are classes; `inexact` the columns with integers that doubles cannot
     tell apart; `kept_text_bytes` the size of the text columns but the
     categories, which shards hold as integers; `begin` the offset of the range in the text;
-    `ends_open` whether its last line has no line end; `tally` that of the split values.
+    `ends_open` whether its last line has no line end; `tracers` are a few records, uint64 (2, n): places and
+    keys; `tally` is that of the split values.
     """
 
     file_index: int
@@ -57,6 +59,7 @@ class RangeSummary:
     kept_text_bytes: int
     begin: int
     ends_open: bool
+    tracers: NDArray[np.uint64]
     tally: Tally = ()
 
 
@@ -122,6 +125,7 @@ def _ordered(
         ),
         begin=text.begin,
         ends_open=bool(text.text) and not text.text.endswith(b"\n"),
+        tracers=_tracers(keys, parsed, text),
     )
     return RangeResult(summary=summary, run=run)
 
@@ -132,6 +136,14 @@ def _num_certain(run: Run, identity: Identity) -> int:
         return 0
     certain = record_keys.certain_train_key(identity.split[0])
     return run.num_records if certain >> 64 else int(np.searchsorted(run.keys, np.uint64(certain)))
+
+
+def _tracers(keys: NDArray[np.uint64], parsed: ParsedRange, text: RangeText) -> NDArray[np.uint64]:
+    """Return the tracers that are offered; `keys` are those of the records that are kept."""
+    places = offered(parsed.num_kept, file_index=text.file_index, range_index=text.range_index)
+    records = places if parsed.kept is None else parsed.kept[places]
+    # An array: thousands of pairs would set off the garbage collector, and that looks at all there is.
+    return np.stack([records.astype(np.uint64), keys[places]])
 
 
 def _labels(parsed: ParsedRange, text: RangeText, plan: ConvertPlan) -> frozenset[float | str]:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import moments as moments_of
+from pipeline.convert.tracers import traced
 from pipeline.convert.vocabulary import category_indices
 from pipeline.errors import NonFiniteError
 from pipeline.formats.batch import ShardBatch, ShardColumn
@@ -53,7 +54,7 @@ class Finish:
 
     `classes` are the label's values in order, empty for a number; `vocabularies` the values of each category,
     in the order of the schema; `mean` and `scale` have the shape (num_features,); `batch_records` is the size
-    of a row group.
+    of a row group; `tracers` are the keys of tracers, ascending.
     """
 
     schema: Schema
@@ -63,6 +64,7 @@ class Finish:
     scale: NDArray[np.float64]
     standardize: bool
     batch_records: int
+    tracers: NDArray[np.uint64]
     formats: tuple[ShardFormat, ...]
     compression: str
     fingerprint: str
@@ -71,11 +73,12 @@ class Finish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenShard:
-    """One shard in all its formats; `class_counts` has one entry per class."""
+    """One shard in all its formats; `class_counts` has one entry per class, `tracers` are (key, rank)."""
 
     spec: ShardSpec
     entries: tuple[ShardEntry, ...]
     class_counts: tuple[int, ...]
+    tracers: tuple[tuple[int, int], ...]
 
 
 def stretches(begin: int, end: int, batch_records: int, *, count: int) -> list[tuple[int, int]]:
@@ -127,6 +130,8 @@ def write_shard(
     sinks: list[HashedFile] = []
     writers: list[BatchWriter] = []
     counts = np.zeros(len(finish.classes), np.int64)
+    tracers: list[tuple[int, int]] = []
+    rank = spec.begin
     try:
         for name in finish.formats:
             form = _format(name)
@@ -137,6 +142,8 @@ def write_shard(
         scratch = np.empty((len(finish.schema.features), finish.batch_records), np.float32)
         for pieces in index.batches(spec.begin, spec.end, finish.batch_records, ahead=ahead):
             batch = finished(pieces, finish, scratch)
+            tracers += traced(pieces, finish.tracers, rank)
+            rank += batch.num_records
             if finish.classes:
                 labels = batch.others[finish.schema.label.name]
                 counts += np.bincount(np.asarray(labels), minlength=len(finish.classes))
@@ -163,7 +170,9 @@ def write_shard(
         )
         for name, sink in zip(finish.formats, sinks, strict=True)
     )
-    return WrittenShard(spec=spec, entries=entries, class_counts=tuple(counts.tolist()))
+    return WrittenShard(
+        spec=spec, entries=entries, class_counts=tuple(counts.tolist()), tracers=tuple(tracers)
+    )
 
 
 def finished(pieces: Sequence[Run], finish: Finish, scratch: NDArray[np.float32]) -> ShardBatch:

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from pipeline.manifest.values import (
     RecordCounts,
     RejectsEntry,
     ShardEntry,
+    Shuffle,
     Source,
     SourceEntry,
     Split,
@@ -46,6 +48,7 @@ __all__ = [
     "RecordCounts",
     "RejectsEntry",
     "ShardEntry",
+    "Shuffle",
     "Source",
     "SourceEntry",
     "Split",
@@ -58,6 +61,7 @@ __all__ = [
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 64 << 20  # 20,000 columns and 100,000 shards need 30 MB; more is no manifest of ours
+LIST_OF_INTEGERS = re.compile(r"\[(\n *-?[0-9]+(?:,\n *-?[0-9]+)*\n *)\]")
 NO_DIGEST = "0" * 64  # what stands in the place of the digest while it is computed
 
 _REMAKE = "make the dataset again: pipeline convert SOURCE SHARDS --overwrite"
@@ -66,10 +70,11 @@ _REMAKE = "make the dataset again: pipeline convert SOURCE SHARDS --overwrite"
 def to_json(manifest: Manifest) -> str:
     """Return the manifest as JSON, with its digest; the same manifest gives the same text."""
     tree = dataclasses.asdict(manifest) | {"digest": NO_DIGEST}  # last, so that it stands last
-    if manifest.rejects is None:
-        del tree["rejects"]
+    for name in ("rejects", "shuffle"):
+        if tree[name] is None:
+            del tree[name]
     tree["columns"] = list(map(column_tree, manifest.columns))
-    text = json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = _on_one_line(json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
     before, _, after = text.rpartition(NO_DIGEST)
     return before + hashlib.sha256(text.encode()).hexdigest() + after
 
@@ -79,6 +84,11 @@ def column_tree(column: ColumnEntry) -> dict[str, Any]:
     tree = dataclasses.asdict(column)
     silent = {name for name in ("reading", "vocabulary", "counts") if tree[name] is None}
     return {name: value for name, value in tree.items() if name not in silent}
+
+
+def _on_one_line(text: str) -> str:
+    """Return JSON with each list of integers on one line, for people; no text of it holds line ends."""
+    return LIST_OF_INTEGERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
 
 
 def from_json(text: str, *, path: str = "") -> Manifest:

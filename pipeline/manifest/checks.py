@@ -42,6 +42,7 @@ def contradictions(manifest: Manifest) -> Iterator[str]:
     yield from _of_label(manifest)
     yield from _of_expansion(manifest)
     yield from _of_rejects(manifest)
+    yield from _of_shuffle(manifest)
 
 
 def record_bytes(manifest: Manifest) -> int:
@@ -173,3 +174,21 @@ def _of_rejects(manifest: Manifest) -> Iterator[str]:
         yield f"manifest.rejects: the path {rejects.path!r}, expected {REJECTS_NAME!r}"
     if rejects.records != manifest.records.rejected:
         yield "manifest.rejects: its records are not those rejected"
+
+
+def _of_shuffle(manifest: Manifest) -> Iterator[str]:
+    if manifest.shuffle is None:
+        return
+    positions, ranks = manifest.shuffle.positions, manifest.shuffle.ranks
+    if len(positions) != len(ranks):
+        yield f"manifest.shuffle: {len(positions)} positions and {len(ranks)} ranks"
+    for name, values, end in (
+        ("positions", positions, manifest.records.read),
+        ("ranks", ranks, manifest.records.written),
+    ):
+        if values and not 0 <= min(values) <= max(values) < end:
+            yield f"manifest.shuffle.{name}: not all are from 0 to below {end}"
+        if len(set(values)) != len(values):
+            yield f"manifest.shuffle.{name}: two records at one place"
+    if list(positions) != sorted(positions):
+        yield "manifest.shuffle.positions: not in ascending order"

@@ -122,6 +122,17 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shuffle:
+    """Where a few records stood and where they came to stand, the k-th of both lists being one record.
+
+    `positions` count the records read before it, ascending; `ranks` those before it in train, val and test.
+    """
+
+    positions: tuple[int, ...]
+    ranks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """Everything a reader must know about a dataset.
 
@@ -140,6 +151,7 @@ class Manifest:
     splits: dict[str, Split]
     warnings: tuple[str, ...] = ()
     rejects: RejectsEntry | None = None
+    shuffle: Shuffle | None = None
     digest: str = dataclasses.field(default="", compare=False)
 
     @property

@@ -3,6 +3,7 @@
 sketch    what must be known of a split, in one pass over its shards
 shuffle   what chance allows, and what is there
 dataset   the sections of a dataset
+origin    its section on where records came from
 model     the sections of a model
 svg       drawings
 page      the page around them

@@ -1,6 +1,6 @@
 """Owns what a report says of a dataset: facts, columns, and whether the shuffle and the split are fair.
 
-Neighbours: `sketch` gathers, `shuffle` judges, `svg` and `page` draw.
+Neighbours: `sketch` gathers, `shuffle` judges, `origin` tells of the source, `svg` and `page` draw.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.keys import SPLITS
-from pipeline.report import shuffle
+from pipeline.report import origin, shuffle
 from pipeline.report.page import Section, charts, paragraph, table, verdict
 from pipeline.report.svg import Band, Series, chart, matrix, number
 from pipeline.splitting.rule import BY_SHARES, in_words
@@ -32,6 +32,7 @@ def sections(manifest: Manifest, sketches: Mapping[str, Sketch]) -> list[Section
     """Return the sections of a dataset; `sketches` by split, of the splits that have records."""
     return [
         _facts(manifest),
+        origin.section(manifest),
         _shuffle(manifest, sketches),
         _drift(manifest, sketches),
         _histograms(manifest, sketches),
@@ -95,7 +96,7 @@ def _shuffle(manifest: Manifest, sketches: Mapping[str, Sketch]) -> Section:
         "other: equal labels follow each other as often as chance has it, and no column of a record says "
         "anything of the next one."
     )
-    body += table(["split", "", "found"], rows) + charts(figures)
+    body += table(["split", "", "found"], rows, num_texts=2) + charts(figures)
     return Section(title="Is it shuffled?", body=body)
 
 

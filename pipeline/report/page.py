@@ -26,15 +26,16 @@ p{margin:.4rem 0;max-width:78ch}p.faint,td.faint{color:var(--faint)}
 code{font-size:.9em;overflow-wrap:anywhere}
 .charts{display:grid;gap:.8rem;grid-template-columns:repeat(auto-fill,minmax(min(300px,100%),1fr))}
 figure{margin:0;padding:.5rem;background:var(--card);border-radius:6px;min-width:0}
-figure.wide{overflow-x:auto}figcaption{font-size:.85rem;font-weight:600;overflow-wrap:anywhere}
+figure.wide{overflow-x:auto}figure.large{max-width:620px}figcaption{font-size:.85rem;font-weight:600;overflow-wrap:anywhere}
 figcaption span{font-weight:400;margin-left:.7em}figcaption span::before{content:"■ "}
 svg{display:block;width:100%;height:auto}svg text{font-size:9.5px;fill:var(--faint)}
-.axis{stroke:var(--faint)}.grid{stroke:var(--line);stroke-width:.6}.band{fill:var(--faint);fill-opacity:.16}
+.axis{stroke:var(--faint)}.grid{stroke:var(--line);stroke-width:.6}.rule{stroke:var(--faint);stroke-width:.8}.band{fill:var(--faint);fill-opacity:.16}
 path{fill:none;stroke-width:1.5}path.faint{stroke-dasharray:4 3;opacity:.7}
+path.points{stroke-width:2.4;stroke-linecap:round}
 .warm{fill:var(--warm)}.cold{fill:var(--cold)}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.88rem;margin:.4rem 0}
 th,td{padding:.22rem .7rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-th:first-child,td:first-child{text-align:left}th{font-weight:600}
+th:first-child,td:first-child,.t2 td:nth-child(2),.t2 th:nth-child(2){text-align:left}th{font-weight:600}
 @media (max-width:600px){th,td{white-space:normal;padding:.2rem .35rem}}
 .good{color:var(--good)}.bad{color:var(--bad);font-weight:600}
 """ + "".join(
@@ -62,11 +63,12 @@ def page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     )
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table; cells that are markup already begin with "<"."""
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, num_texts: int = 1) -> str:
+    """Return a table whose first `num_texts` columns are texts; cells that are markup begin with "<span"."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     body = "".join(f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    within = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    return f'<div class="scroll"><table class="t{num_texts}">{within}</table></div>'
 
 
 def verdict(*, is_fine: bool, text: str) -> str:

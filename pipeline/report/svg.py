@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WIDTH, HEIGHT = 320, 170
+LARGE_WIDTH, LARGE_HEIGHT = 400, 300
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 8, 30
 NUM_TICKS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """Points in order; `style` is one of line, step, dots, faint, diagonal; `color` an index."""
+    """Points in order; `style` is one of line, step, dots, points, faint; `color` an index."""
 
     x: Sequence[float]
     y: Sequence[float]
@@ -79,16 +80,25 @@ def chart(
     y_name: str = "",
     bands: Sequence[Band] = (),
     y_from_zero: bool = False,
+    large_to: tuple[float, float] | None = None,
+    rules: Sequence[float] = (),
 ) -> str:
-    """Return a chart of lines, steps or dots, with a legend where more than one of them has a name."""
+    """Return a chart of lines, steps or dots, with a legend where more than one of them has a name.
+
+    `rules` are heights at which a line goes across. A large chart shows all from (0, 0) to `large_to`.
+    """
     xs = [value for one in series for value in one.x] + [value for b in bands for value in b.x] or [0.0]
     ys = [value for one in series for value in one.y] + [v for b in bands for v in (*b.low, *b.high)] or [0.0]
+    if large_to:
+        xs, ys = [0.0, large_to[0]], [0.0, large_to[1]]
     x_low, x_high = _widened(min(xs), max(xs))
     y_low, y_high = _widened(min([0.0, *ys]) if y_from_zero else min(ys), max(ys))
-    box = _Box(x_low=x_low, x_high=x_high, y_low=y_low, y_high=y_high)
+    width, height = (LARGE_WIDTH, LARGE_HEIGHT) if large_to else (WIDTH, HEIGHT)
+    box = _Box(x_low=x_low, x_high=x_high, y_low=y_low, y_high=y_high, width=width, height=height)
     parts = [*_axes(box, x_name, y_name), *(_band(box, band) for band in bands)]
+    parts += [_across(box, value, "rule") for value in rules]
     parts += [_drawn(box, one) for one in series]
-    return _figure(title, parts, [(one.name, one.color) for one in series if one.name])
+    return _figure(title, parts, [(one.name, one.color) for one in series if one.name], box)
 
 
 def matrix(values: Sequence[Sequence[float]], names: Sequence[str], *, title: str) -> str:
@@ -125,12 +135,22 @@ class _Box:
     x_high: float
     y_low: float
     y_high: float
+    width: int
+    height: int
+
+    @property
+    def right(self) -> int:
+        return self.width - RIGHT
+
+    @property
+    def floor(self) -> int:
+        return self.height - BOTTOM
 
     def x(self, value: float) -> float:
-        return LEFT + (value - self.x_low) / (self.x_high - self.x_low) * (WIDTH - LEFT - RIGHT)
+        return LEFT + (value - self.x_low) / (self.x_high - self.x_low) * (self.right - LEFT)
 
     def y(self, value: float) -> float:
-        return HEIGHT - BOTTOM - (value - self.y_low) / (self.y_high - self.y_low) * (HEIGHT - TOP - BOTTOM)
+        return self.floor - (value - self.y_low) / (self.y_high - self.y_low) * (self.floor - TOP)
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:
@@ -138,24 +158,29 @@ def _widened(low: float, high: float) -> tuple[float, float]:
 
 
 def _axes(box: _Box, x_name: str, y_name: str) -> list[str]:
-    floor = HEIGHT - BOTTOM
-    parts = [f'<line class="axis" x1="{LEFT}" y1="{floor}" x2="{WIDTH - RIGHT}" y2="{floor}"/>']
+    parts = [_across(box, box.y_low, "axis")]
     for value in ticks(box.y_low, box.y_high):
-        y = box.y(value)
-        parts.append(f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 4}" y="{y + 3:.1f}" text-anchor="end">{number(value)}</text>')
+        parts.append(_across(box, value, "grid"))
+        parts.append(
+            f'<text x="{LEFT - 4}" y="{box.y(value) + 3:.1f}" text-anchor="end">{number(value)}</text>'
+        )
     parts += [
-        f'<text x="{box.x(value):.1f}" y="{floor + 12}" text-anchor="middle">{number(value)}</text>'
+        f'<text x="{box.x(value):.1f}" y="{box.floor + 12}" text-anchor="middle">{number(value)}</text>'
         for value in ticks(box.x_low, box.x_high)
     ]
     if x_name:
-        middle = (LEFT + WIDTH - RIGHT) / 2
-        parts.append(f'<text x="{middle}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_name)}</text>')
+        middle = (LEFT + box.right) / 2
+        parts.append(f'<text x="{middle}" y="{box.height - 4}" text-anchor="middle">{escape(x_name)}</text>')
     if y_name:
-        turn = f"rotate(-90 9 {HEIGHT / 2 - 8})"
-        at = f'x="9" y="{HEIGHT / 2 - 8}" transform="{turn}" text-anchor="middle"'
+        middle = box.height / 2 - 8
+        at = f'x="9" y="{middle}" transform="rotate(-90 9 {middle})" text-anchor="middle"'
         parts.append(f"<text {at}>{escape(y_name)}</text>")
     return parts
+
+
+def _across(box: _Box, value: float, kind: str) -> str:
+    y = f"{box.y(value):.1f}"
+    return f'<line class="{kind}" x1="{LEFT}" y1="{y}" x2="{box.right}" y2="{y}"/>'
 
 
 def _band(box: _Box, band: Band) -> str:
@@ -169,7 +194,8 @@ def _drawn(box: _Box, one: Series) -> str:
     if one.style == "dots":
         return "".join(f'<circle class="f{one.color}" cx="{x:.1f}" cy="{y:.1f}" r="2"/>' for x, y in points)
     if one.style == "points":
-        return "".join(f'<circle class="f{one.color}" cx="{x:.1f}" cy="{y:.1f}" r="0.9"/>' for x, y in points)
+        path = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in points)
+        return f'<path class="s{one.color} points" d="{path}"/>'
     if one.style == "step" and points:
         path = f"M{points[0][0]:.1f} {points[0][1]:.1f}"
         path += "".join(f"H{x:.1f}V{y:.1f}" for x, y in points[1:])
@@ -179,11 +205,12 @@ def _drawn(box: _Box, one: Series) -> str:
     return f'<path class="s{one.color}{faint}" d="{path}"/>' if points else ""
 
 
-def _figure(title: str, parts: Sequence[str], legend: Sequence[tuple[str, int]]) -> str:
+def _figure(title: str, parts: Sequence[str], legend: Sequence[tuple[str, int]], box: _Box) -> str:
     shown = dict(legend)
     keys = "".join(f'<span class="k{color}">{escape(name)}</span>' for name, color in shown.items())
+    large = ' class="large"' if box.width > WIDTH else ""
     return (
-        f"<figure><figcaption>{escape(title)}{keys if len(shown) > 1 else ''}</figcaption>"
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
+        f"<figure{large}><figcaption>{escape(title)}{keys if len(shown) > 1 else ''}</figcaption>"
+        f'<svg viewBox="0 0 {box.width} {box.height}" role="img" aria-label="{escape(title)}">'
         f"{''.join(parts)}</svg></figure>"
     )

@@ -41,6 +41,8 @@ def notes(manifest: Manifest) -> Iterator[str]:
         yield "the manifest has no digest: whether it was changed cannot be told"
     if manifest.records.rejected and manifest.rejects is None:
         yield f"the manifest has no checksum of {REJECTS_NAME}: whether it was changed cannot be told"
+    if manifest.shuffle is None:
+        yield "the manifest has no tracers: what became of the order of the source cannot be told"
 
 
 def _wrong_accounts(manifest: Manifest) -> Iterator[str]:

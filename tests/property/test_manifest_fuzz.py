@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 FORMATS = ("parquet", "tfrecord")
 LONGEST_SECONDS = 600
 NUM_DRAWN, NUM_DRAWN_LONG = 100, 5000
+MAX_PLACES = 8  # of a list: the many tracers are no more interesting than a few
 
 Tree = dict[str, Any]
 Place = tuple[str | int, ...]
@@ -62,8 +63,9 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def places_of(tree: Any, at: Place = ()) -> Iterator[Place]:
-    """Yield the place of every value in a tree of JSON values, but the tree itself."""
-    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    """Yield the place of every value in a tree of JSON values, but itself; of lists the beginning."""
+    ends = enumerate(tree[:MAX_PLACES]) if isinstance(tree, list) else ()
+    pairs = tree.items() if isinstance(tree, dict) else ends
     for key, value in pairs:
         yield (*at, key)
         yield from places_of(value, (*at, key))

@@ -291,6 +291,12 @@ def test_a_key_that_stands_twice_is_refused(tree: dict[str, Any], name: str) -> 
         ("options.standardize", "no", "manifest.options.standardize: expected bool"),
         ("rejects", {"path": "../r", "records": 1, "bytes": 1, "sha256": ""}, "expected 'rejects.jsonl'"),
         ("rejects", {"path": "rejects.jsonl", "records": 2, "bytes": 1, "sha256": ""}, "not those rejected"),
+        ("shuffle", {"positions": [0, 1], "ranks": [0]}, "2 positions and 1 ranks"),
+        ("shuffle", {"positions": [0, 3], "ranks": [0, 1]}, "positions: not all are from 0 to below 3"),
+        ("shuffle", {"positions": [-1, 0], "ranks": [0, 1]}, "positions: not all are from 0"),
+        ("shuffle", {"positions": [0, 1], "ranks": [0, 2]}, "ranks: not all are from 0 to below 2"),
+        ("shuffle", {"positions": [0, 1], "ranks": [1, 1]}, "ranks: two records at one place"),
+        ("shuffle", {"positions": [1, 0], "ranks": [0, 1]}, "positions: not in ascending order"),
     ],
 )
 def test_what_cannot_be_is_named(tree: dict[str, Any], place: str, value: object, wording: str) -> None:

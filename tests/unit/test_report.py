@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -17,12 +18,13 @@ import pytest
 from pipeline import manifest as manifests
 from pipeline.errors import TargetExistsError
 from pipeline.progress import SILENT
-from pipeline.report import report_dataset, shuffle, svg
+from pipeline.report import origin, report_dataset, shuffle, svg
 from pipeline.report.sketch import NUM_BINS, Sketch, sketch_split
 from pipeline.splitting.rule import SplitRule
 from support.datasets import convert_text, make_options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 NUM_RECORDS = 6000
@@ -73,7 +75,7 @@ def made(shards: Path, folder: Path) -> Outline:
 def test_a_fair_dataset_has_no_mark(dataset: Path, tmp_path: Path) -> None:
     """However the source was sorted, nothing of it is left in the shards: only fine verdicts."""
     outline = made(dataset, tmp_path)
-    assert outline.text.count("\u2713") >= 6
+    assert outline.text.count("\u2713") >= 14
     assert "\u2717" not in outline.text
 
 
@@ -166,16 +168,78 @@ def test_what_chance_does_not_explain_is_found() -> None:
     assert distance[0] < allowed
 
 
-def test_bands_are_as_wide_as_they_say() -> None:
-    """Of 2,000 random orders about one in a hundred is marked: the formula for runs is right."""
+def test_what_is_left_of_the_source_is_found() -> None:
+    """The order of the source, a shuffle buffer, blocks, a test split from the end: all are marked."""
+    rng = np.random.default_rng(9)
+    places = np.arange(2000)
+    buffered = np.argsort(places + rng.integers(0, 100, 2000))
+    blocks = rng.permutation(places.reshape(40, 50)).ravel()
+    for ranks in (places, places[::-1], buffered):
+        assert is_marked(shuffle.correlation(ranks, num_tests=8))
+    for ranks in (places, buffered, blocks):
+        assert is_marked(shuffle.serial_correlation(ranks, num_tests=8))
+    ranks = rng.permutation(places)
+    assert not is_marked(shuffle.correlation(ranks, num_tests=8))
+    assert not is_marked(shuffle.serial_correlation(ranks, num_tests=8))
+    assert is_marked(shuffle.distance(places[1800:], places[:1800], num_tests=8))
+    assert not is_marked(shuffle.distance(ranks[1800:], ranks[:1800], num_tests=8))
+    assert shuffle.correlation(places[:10], num_tests=8) is None
+
+
+def is_marked(finding: shuffle.Finding | None) -> bool:
+    """Whether a figure is outside its band."""
+    assert finding is not None
+    return not finding.is_fine
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        pytest.param(
+            lambda ranks: shuffle.runs(sketch_of((ranks < 150).astype(int), np.zeros(500)), num_tests=1),
+            id="runs of labels",
+        ),
+        pytest.param(lambda ranks: shuffle.correlation(ranks, num_tests=1), id="correlation"),
+        pytest.param(lambda ranks: shuffle.serial_correlation(ranks, num_tests=1), id="neighbours"),
+        pytest.param(lambda ranks: shuffle.distance(ranks[:100], ranks[100:], num_tests=1), id="distance"),
+    ],
+)
+def test_bands_are_as_wide_as_they_say(judge: Callable[[np.ndarray], shuffle.Finding | None]) -> None:
+    """Of 2,000 random orders about one in a hundred is marked: the formulas are right."""
     rng = np.random.default_rng(11)
-    labels = np.repeat([0, 1], [150, 350])
-    marked = 0
-    for _ in range(2000):
-        rng.shuffle(labels)
-        finding = shuffle.runs(sketch_of(labels, np.zeros(500)), num_tests=1)
-        marked += finding is not None and not finding.is_fine
+    marked = sum(is_marked(judge(rng.permutation(500))) for _ in range(2000))
     assert 5 <= marked <= 40
+
+
+def origin_of(manifest: manifests.Manifest, **changes: Any) -> str:
+    """Return what the page says of the way from the source to the shards, of a manifest with `changes`."""
+    return origin.section(dataclasses.replace(manifest, **changes)).body
+
+
+def test_the_way_from_the_source_is_told(dataset: Path) -> None:
+    """A fair shuffle, one that left the order, one that split by contents, none known: each is said."""
+    manifest = manifests.load(dataset)
+    assert "says nothing of where it stands within its split, nor of" in origin_of(manifest)
+    positions = tuple(range(0, NUM_RECORDS, 3))
+    ordered = manifests.Shuffle(positions=positions, ranks=positions)
+    told = origin_of(manifest, shuffle=ordered)
+    assert "order of the source is left" in told
+    assert told.count("✗") == 8
+    by_time = manifests.Shuffle(
+        positions=positions,
+        ranks=tuple(
+            int(rank)
+            for begin, end in ((0, 1600), (1600, 1800), (1800, 2000))
+            for rank in np.random.default_rng(1).permutation(positions[begin:end])
+        ),
+    )
+    assert origin_of(manifest, shuffle=by_time).count("✗") == 2
+    told = origin_of(manifest, shuffle=by_time, options=manifest.options | {"split_rule": "time"})
+    assert "✗" not in told
+    assert "decided by its contents" in told
+    assert "does not say" in origin_of(manifest, shuffle=None)
+    few = manifests.Shuffle(positions=positions[:5], ranks=positions[:5])
+    assert "too few to judge" in origin_of(manifest, shuffle=few)
 
 
 def test_ticks_are_round_and_inside() -> None:
@@ -214,4 +278,4 @@ def test_a_browser_shows_it(dataset: Path, tmp_path: Path, width: int) -> None:
     assert title is not None
     wide, window, drawings = json.loads(title[1])
     assert wide <= window
-    assert drawings >= 7
+    assert drawings >= 8
