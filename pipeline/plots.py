@@ -160,6 +160,25 @@ def save_slices(path: Path, metric: str, overall: float, columns: Mapping[str, M
     _save(figure, path)
 
 
+def save_importance(path: Path, metric: str, columns: Mapping[str, tuple[float, float, float]]) -> None:
+    """Write a PNG with a bar for each column: by how much `metric` drops without it, and from where to where.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    figure = _figure(WIDTH_INCHES, 0.9 + 0.26 * max(len(columns), 3))
+    axes = figure.add_subplot()
+    places = range(len(columns))
+    drops, lows, highs = (np.array(values) for values in zip(*columns.values(), strict=True))
+    axes.barh(places, drops, color=COLORS[0], alpha=0.8, height=0.7)
+    axes.hlines(places, lows, highs, color=COLORS[1], linewidth=1.6)
+    axes.set_yticks(places, [_shown(name) for name in columns], parse_math=False)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"drop in {metric} when the column is permuted")
+    _finish(axes)
+    _save(figure, path)
+
+
 def save_density(path: Path, actual: NDArray[np.floating], predicted: NDArray[np.floating]) -> None:
     """Write a PNG of how many records have which actual and which predicted value, on a logarithmic scale.
 

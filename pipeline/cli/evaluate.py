@@ -12,8 +12,12 @@ from pipeline.cli import display
 from pipeline.cli.manual import Manual
 
 if TYPE_CHECKING:
-    from pipeline.evaluate import EvaluateSummary
+    from collections.abc import Sequence
 
+    from pipeline.evaluate import EvaluateSummary
+    from pipeline.evaluate.importance import Importance
+
+NUM_COLUMNS = 5
 # What is shown of the figures, as far as they are there, and under which name.
 SHOWN = {
     "records": "records",
@@ -54,6 +58,12 @@ SHOWN = {
     help="Figures for each value of a feature or kept column, too (repeatable).",
 )
 @click.option(
+    "--importance",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Permute each column over N records, to see what it is worth; 0: none.  [default: up to 10000]",
+)
+@click.option(
     "--batch-size",
     type=click.IntRange(min=1),
     default=8192,
@@ -73,7 +83,8 @@ def evaluate_command(model: Path, shards: Path, output: Path, **given: Any) -> N
     """Judge the MODEL that `pipeline train` made on the dataset SHARDS.
 
     Loss, accuracy, exact AUC, precision-recall, calibration and confusion for classes; errors, R² and
-    residuals for a number. As JSON, for `dvc metrics` and `dvc plots`, and as PNG.
+    residuals for a number; and what each column is worth, found by permuting it. As JSON, for `dvc metrics`
+    and `dvc plots`, and as PNG.
 
     \b
     Examples:
@@ -102,6 +113,7 @@ def _summary_json(summary: EvaluateSummary) -> dict[str, Any]:
         "split": summary.split,
         "metrics": summary.figures,
         "slices": slices,
+        "importance": {one.column: one.drop for one in summary.importance},
         "warnings": list(summary.warnings),
         "seconds": round(summary.seconds, 3),
     }
@@ -117,9 +129,16 @@ def _summary_text(summary: EvaluateSummary) -> str:
         f"{name:<{width}}" + "".join(f"{_cell(figures[n]):>{room}}" for n, room in shown.items())
         for name, figures in rows
     ]
+    if summary.importance:
+        lines.append(_importance_text(summary.importance))
     lines += [f"warning: {warning}" for warning in summary.warnings]
     lines.append(f"{summary.output} is ready after {summary.seconds:.1f} s")
     return "\n".join(lines)
+
+
+def _importance_text(found: Sequence[Importance]) -> str:
+    first = ", ".join(f"{display.escape(one.column)} {one.drop:.3g}" for one in found[:NUM_COLUMNS])
+    return f"worth most, by the drop in {SHOWN[found[0].metric]} when permuted: {first}"
 
 
 def _cell(value: float | None) -> str:

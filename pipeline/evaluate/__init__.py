@@ -1,7 +1,8 @@
 """The use case `evaluate`: open the model → go through a split once → figures → tables and plots → publish.
 
 `options` is what can be asked, `predictions` what is kept of every record, `slices` how records are told
-apart, `figures` what is computed, `tables` and `output` how it is written down.
+apart, `figures` what is computed, `importance` what columns are worth, `tables` and `output` how it is
+written down.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pipeline import backend
 from pipeline.errors import DatasetError
 from pipeline.evaluate import output as outputs
 from pipeline.evaluate.figures import judge, judge_slices
+from pipeline.evaluate.importance import importance
 from pipeline.evaluate.options import EvaluateOptions
 from pipeline.evaluate.predictions import predict_split, require_labels
 from pipeline.evaluate.slices import slice_columns
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.evaluate.figures import Figures, SliceFigures
+    from pipeline.evaluate.importance import Importance
     from pipeline.manifest import Manifest
     from pipeline.models.description import ModelDescription
     from pipeline.progress import Progress
@@ -37,12 +40,13 @@ __all__ = ["EvaluateOptions", "EvaluateSummary", "evaluate"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateSummary:
-    """What came of an evaluation: the figures of all records of `split`, and of each slice."""
+    """What came of an evaluation: figures of all records of `split` and of slices; what columns are worth."""
 
     output: Path
     split: str
     figures: Figures
     slices: tuple[SliceFigures, ...]
+    importance: tuple[Importance, ...]
     warnings: tuple[str, ...]
     seconds: float
 
@@ -73,8 +77,9 @@ def evaluate(
         stage.begin()
         num_records = manifest.splits[options.split].records
         progress.start(f"evaluating on {options.split}", total=num_records, unit="records")
+        score = score_function(saved)
         found = predict_split(
-            score_function(saved),
+            score,
             described,
             shards,
             manifest,
@@ -84,18 +89,23 @@ def evaluate(
         )
         progress.finish()
         judged, slices = judge(found, described), judge_slices(found, described)
-        outputs.write_metrics(stage.dataset, options.split, judged, slices)
-        outputs.draw_slices(stage.dataset, judged, slices, outputs.SLICE_METRIC[described.label_kind])
+        worth = importance(found, described, score, batch_size=options.batch_size, progress=progress)
+        outputs.write_importance(stage.dataset, worth)
+        metric = outputs.SLICE_METRIC[described.label_kind]
+        outputs.write_metrics(stage.dataset, options.split, judged, slices, metric)
+        outputs.draw_slices(stage.dataset, judged, slices, metric)
         if described.label_kind == "number":
             outputs.write_number(stage.dataset, judged, found)
         else:
             outputs.write_classes(stage.dataset, judged, described.classes)
+        outputs.write_empty_tables(stage.dataset)
         stage.publish()
     return EvaluateSummary(
         output=output,
         split=options.split,
         figures=judged.figures,
         slices=slices,
+        importance=worth,
         warnings=_warnings(described, manifest),
         seconds=time.monotonic() - begin,
     )

@@ -13,6 +13,7 @@ from pipeline.metrics import (
     calibration,
     curve,
     many_class_metrics,
+    number_calibration,
     number_metrics,
     residual_quantiles,
     two_class_metrics,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.evaluate.predictions import Predictions
-    from pipeline.metrics import Calibration, Curve
+    from pipeline.metrics import Calibration, Curve, NumberBin
     from pipeline.models.description import ModelDescription
 
     Figures = dict[str, float | int | None]
@@ -39,7 +40,8 @@ class Judgement:
 
     `curves` has one curve for two classes, that of the second one; one for every class where there are more,
     None for a class that no record has; none for a number. `confusion[i][j]` are the records of class i that
-    were taken for j. `quantiles` are residuals at `RESIDUAL_SHARES`, of a number.
+    were taken for j. `quantiles` are residuals at `RESIDUAL_SHARES`, of a number; `bins` what was
+    so where about the same number was predicted.
     """
 
     figures: Figures
@@ -47,6 +49,7 @@ class Judgement:
     calibration: Calibration | None = None
     confusion: tuple[tuple[int, ...], ...] = ()
     quantiles: tuple[float, ...] = ()
+    bins: tuple[NumberBin, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +124,7 @@ def _number(label: NDArray[np.float32], predicted: NDArray[np.float32], weight: 
         for share, value in zip(RESIDUAL_SHARES, quantiles, strict=True)
     }
     figures = _scalars(number_metrics(label, predicted, weight), len(label)) | named
-    return Judgement(figures=figures, quantiles=quantiles)
+    return Judgement(figures=figures, quantiles=quantiles, bins=number_calibration(label, predicted, weight))
 
 
 def _scalars(metrics: Any, num_records: int) -> Figures:  # noqa: ANN401  # any of the metrics' dataclasses

@@ -18,11 +18,13 @@ BATCH_SIZE = 8192  # records: activations of 500 units are 16 MB then; smaller a
 class EvaluateOptions:
     """Everything a user can ask of an evaluation; the defaults are those of the command line.
 
-    `slices` are columns by whose values the figures are told apart. `batch_size` changes speed and memory.
+    `slices` are columns by whose values the figures are told apart; columns are permuted over `importance`
+    records, None is as many as a few seconds allow. `batch_size` changes speed and memory.
     """
 
     split: str = "test"
     slices: tuple[str, ...] = ()
+    importance: int | None = None
     batch_size: int = BATCH_SIZE
     shard_format: ShardFormat | None = None
     overwrite: bool = False
@@ -37,5 +39,7 @@ class EvaluateOptions:
             raise OptionError(f"--split {self.split}: expected {', '.join(SPLITS)}")
         if self.batch_size < 1:
             raise OptionError(f"--batch-size {self.batch_size}: expected at least 1")
+        if self.importance is not None and self.importance < 0:
+            raise OptionError(f"--importance {self.importance}: expected at least 0")
         if len(set(self.slices)) != len(self.slices):
             raise OptionError(f"--slice {', '.join(self.slices)}: each column once")

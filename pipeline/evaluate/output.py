@@ -1,5 +1,7 @@
 """Owns the folder that an evaluation leaves, in forms that `dvc metrics` and `dvc plots` take.
 
+Tables that a label of this kind does not have are empty lists: the plots of dvc.yaml are there for any label.
+
 metrics.json                all figures, of all records and of each slice
 slices.json                 the figures of slices, a row for each
 roc.json, pr.json           points of the curves; of many classes, the mean of each against the rest
@@ -7,6 +9,8 @@ curves_by_class.json        of many classes, the points of each
 calibration.json            a row for each bin
 confusion.json              a row for each pair of classes
 residuals.json              of a number, quantiles of predicted - actual
+predicted.json              of a number, what was so where about the same was predicted
+importance.json             a row for each column: by how much a metric drops when it is permuted
 roc.png, pr.png, …          the same to look at
 """
 
@@ -26,11 +30,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.evaluate.figures import Judgement, SliceFigures
+    from pipeline.evaluate.importance import Importance
     from pipeline.evaluate.predictions import Predictions
     from pipeline.metrics import Curve
 
 METRICS_NAME = "metrics.json"
+TABLES = ("slices", "importance", "roc", "pr", "calibration", "confusion", "residuals", "predicted")
 MAX_DRAWN_CLASSES = 100
+MAX_DRAWN_COLUMNS = 40
+METRIC_NAMES = {"auc": "AUC", "accuracy": "accuracy", "r2": "R²"}
 SLICE_METRIC = {"classes": "auc", "number": "rmse"}
 
 
@@ -54,12 +62,14 @@ def check_output(output: Path, *, overwrite: bool) -> None:
         raise TargetExistsError("the target exists", path=str(output), hint=hint)
 
 
-def write_metrics(folder: Path, split: str, judged: Judgement, slices: Sequence[SliceFigures]) -> None:
-    """Write the figures of all records and of each slice."""
+def write_metrics(
+    folder: Path, split: str, judged: Judgement, slices: Sequence[SliceFigures], metric: str
+) -> None:
+    """Write the figures of all records and of each slice, of which `metric` is the one that is drawn."""
     tree: dict[str, object] = {"split": split, **judged.figures}
     if slices:
         tree["slices"] = tables.slice_tree(slices)
-        _write(folder / "slices.json", tables.slice_rows(slices))
+        _write(folder / "slices.json", tables.slice_rows(slices, metric))
     _write(folder / METRICS_NAME, tree)
 
 
@@ -120,6 +130,7 @@ def _write_curves(folder: Path, curves: dict[str, Curve], *, several: bool) -> N
 def write_number(folder: Path, judged: Judgement, found: Predictions) -> None:
     """Write what is told of a model of a number."""
     _write(folder / "residuals.json", tables.residual_rows(judged.quantiles))
+    _write(folder / "predicted.json", tables.predicted_rows(judged.bins))
     plots.save_density(folder / "predicted.png", found.label, found.score[:, 0])
 
 
@@ -132,6 +143,26 @@ def draw_slices(folder: Path, judged: Judgement, slices: Sequence[SliceFigures],
     overall = judged.figures[metric]
     if by_column and overall is not None:
         plots.save_slices(folder / "slices.png", metric, overall, by_column)
+
+
+def write_importance(folder: Path, importances: Sequence[Importance]) -> None:
+    """Write what each column is worth, and a plot of those worth most; nothing where it is not known."""
+    if not importances:
+        return
+    _write(folder / "importance.json", tables.importance_rows(importances))
+    drawn = importances[:MAX_DRAWN_COLUMNS]
+    plots.save_importance(
+        folder / "importance.png",
+        METRIC_NAMES[drawn[0].metric],
+        {one.column: (one.drop, one.low, one.high) for one in drawn},
+    )
+
+
+def write_empty_tables(folder: Path) -> None:
+    """Write an empty list for each table that is not there."""
+    for name in TABLES:
+        if not (path := folder / f"{name}.json").exists():
+            _write(path, [])
 
 
 def _write(path: Path, tree: object) -> None:

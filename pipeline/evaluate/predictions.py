@@ -1,6 +1,7 @@
 """Owns what is kept of every record of a split while a model goes through it: label, scores, weight, slices.
 
-The features are not kept: memory grows by 12 bytes a record, 4 for every further class, 4 to 8 for a slice.
+The features are not kept but of the first few records, whose columns are permuted: memory grows by 12 bytes a
+record, 4 for every further class, 4 to 8 for a slice.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 
 from pipeline.errors import ModelError
 from pipeline.evaluate import slices
+from pipeline.evaluate.importance import num_records_for
 from pipeline.loader.batches import cut_batches, read_ahead
 from pipeline.loader.column import read_column
 from pipeline.loader.reader import Request, open_reader
@@ -38,11 +40,13 @@ class Predictions:
     label   int64 index into the classes of the model, or float32 number (num_records,)
     score   float32 (num_records, num_outputs), as the model gives it
     weight  float32 (num_records,), or None
+    rows    float64 (as many as are wanted, num_features): the first records, raw, as the model takes them
     """
 
     label: NDArray[Any]
     score: NDArray[np.float32]
     weight: NDArray[np.float32] | None
+    rows: NDArray[np.float64]
     slices: tuple[Slices, ...]
 
     @property
@@ -87,11 +91,15 @@ def predict_split(
     label = np.empty(num_records, reader.columns.label_dtype)
     scores = np.empty((num_records, described.num_outputs), np.float32)
     weight = np.empty(num_records, np.float32) if manifest.weight else None
+    num_features = len(described.features)
+    rows = np.empty((num_records_for(options, num_features, num_records), num_features))
     raw = _Unstandardized(manifest, described)
     begin = 0
     for features, labels, *weights in cut_batches(read_ahead(reader, num_threads=1), options.batch_size):
         end = begin + len(labels)
-        scores[begin:end] = score(raw.of(features))
+        unstandardized = raw.of(features)
+        scores[begin:end] = score(unstandardized)
+        rows[begin:end] = unstandardized[: max(len(rows) - begin, 0)]
         label[begin:end] = labels
         for column in stored:
             kept[column.name][begin:end] = features[:, names.index(column.name)]
@@ -104,6 +112,7 @@ def predict_split(
         label=_own_classes(label, described, manifest),
         score=scores,
         weight=weight,
+        rows=rows,
         slices=tuple(_slices(column, kept, reader, shards, manifest, options.split) for column in sliced),
     )
 

@@ -5,6 +5,7 @@ Neighbours: `figures` computes, `output` writes and draws.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pipeline.evaluate.figures import SliceFigures
-    from pipeline.metrics import Calibration, Curve
+    from pipeline.evaluate.importance import Importance
+    from pipeline.metrics import Calibration, Curve, NumberBin
 
     Rows = list[dict[str, Any]]
 
@@ -102,9 +104,39 @@ def residual_rows(quantiles: Sequence[float]) -> Rows:
     return [{"share": share, "residual": _short(residual)} for share, residual in shares]
 
 
-def slice_rows(slices: Sequence[SliceFigures]) -> Rows:
-    """Return a row of figures for each slice."""
-    return [{"column": one.column, "slice": one.name, "value": one.value} | one.figures for one in slices]
+def predicted_rows(bins: Sequence[NumberBin]) -> Rows:
+    """Return what was so where about the same number was predicted."""
+    return [
+        {
+            name: value if isinstance(value, int) else _short(value)
+            for name, value in dataclasses.asdict(one).items()
+        }
+        for one in bins
+    ]
+
+
+def importance_rows(importances: Sequence[Importance]) -> Rows:
+    """Return a row for each column: by how much the metric drops when it is permuted."""
+    return [
+        {
+            "column": one.column,
+            "metric": one.metric,
+            "drop": _short(one.drop),
+            "low": _short(one.low),
+            "high": _short(one.high),
+        }
+        for one in importances
+    ]
+
+
+def slice_rows(slices: Sequence[SliceFigures], metric: str) -> Rows:
+    """Return a row for each slice: its figures, and that of `metric` once more, for plots of any label."""
+    return [
+        {"column": one.column, "slice": one.name, "value": one.value, "metric": metric}
+        | {"figure": one.figures[metric]}
+        | one.figures
+        for one in slices
+    ]
 
 
 def slice_tree(slices: Sequence[SliceFigures]) -> dict[str, dict[str, Any]]:

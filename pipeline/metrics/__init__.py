@@ -8,7 +8,14 @@ Shapes: label and weight (num_records,); score (num_records,) for two classes, (
 more. Counts are numbers of records, all else is weighted. A figure that is not defined is None.
 """
 
-from pipeline.metrics.calibration import Bin, Calibration, brier_score, calibration
+from pipeline.metrics.calibration import (
+    Bin,
+    Calibration,
+    NumberBin,
+    brier_score,
+    calibration,
+    number_calibration,
+)
 from pipeline.metrics.curves import MAX_POINTS, Curve, curve, mean_precision, mean_recall
 from pipeline.metrics.figures import (
     ManyClassMetrics,
@@ -27,6 +34,7 @@ __all__ = [
     "Calibration",
     "Curve",
     "ManyClassMetrics",
+    "NumberBin",
     "NumberMetrics",
     "TwoClassMetrics",
     "auc",
@@ -36,6 +44,7 @@ __all__ = [
     "many_class_metrics",
     "mean_precision",
     "mean_recall",
+    "number_calibration",
     "number_metrics",
     "residual_quantiles",
     "two_class_metrics",

@@ -1,4 +1,4 @@
-"""Owns the calibration of probabilities: does what is given 0.7 happen seven times in ten?"""
+"""Owns calibration: does what is given 0.7 happen seven times in ten, is a number what it is said to be?"""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.metrics.figures import quantiles
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.floating]
 
 NUM_BINS = 20  # of width 0.05: narrow enough for a curve, wide enough to hold records
+INNER_SHARES = (0.05, 0.95)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,42 @@ def calibration(
     total = float(weighed.sum())
     error = float((weighed * np.abs(observed - predicted)).sum() / total) if total else 0.0
     return Calibration(bins=tuple(bins), error=error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberBin:
+    """Records of which about the same number is predicted: means, and within what nine tenths of them are."""
+
+    records: int
+    predicted: float
+    actual: float
+    low: float
+    high: float
+
+
+def number_calibration(
+    label: Floats, predicted: Floats, weight: Floats | None = None, *, num_bins: int = NUM_BINS
+) -> tuple[NumberBin, ...]:
+    """Return bins of equally many records, (num_records,), in the order of what is predicted of them."""
+    weights = np.ones(len(label)) if weight is None else weight.astype(np.float64)
+    order = np.argsort(predicted, kind="stable")
+    bins = []
+    for places in np.array_split(order, num_bins):
+        total = float(weights[places].sum())
+        if not total:
+            continue
+        truth = label[places].astype(np.float64)
+        low, high = quantiles(truth, weights[places], shares=INNER_SHARES)
+        bins.append(
+            NumberBin(
+                records=len(places),
+                predicted=float((weights[places] * predicted[places]).sum() / total),
+                actual=float((weights[places] * truth).sum() / total),
+                low=low,
+                high=high,
+            )
+        )
+    return tuple(bins)
 
 
 def brier_score(score: Floats, label: NDArray[np.int64], weight: Floats | None = None) -> float:

@@ -117,11 +117,16 @@ def residual_quantiles(
     Shares of the weight, where records have one. Each is the residual of some record, none is interpolated.
     """
     residual = predicted.astype(np.float64) - label.astype(np.float64)
-    order = np.argsort(residual, kind="stable")
-    reached = np.cumsum(_weights(len(label), weight)[order])
+    return quantiles(residual, _weights(len(label), weight), shares=shares)
+
+
+def quantiles(values: Floats, weights: Floats, *, shares: Sequence[float]) -> tuple[float, ...]:
+    """Return, for each of `shares` of the weight, the value that it stays within: one of `values`."""
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weights[order])
     # A share of all may be rounded to just above the last sum.
     wanted = np.searchsorted(reached, np.asarray(shares) * reached[-1], side="left")
-    return tuple(residual[order[np.minimum(wanted, len(order) - 1)]].tolist())
+    return tuple(values[order[np.minimum(wanted, len(order) - 1)]].tolist())
 
 
 def auc(positive: NDArray[np.bool_], score: Floats, weight: Floats | None = None) -> float | None:

@@ -46,29 +46,37 @@ def _facts(manifest: Manifest) -> Section:
     rows = []
     for name, split in manifest.splits.items():
         shards = split.of_format(manifest.formats[0]) if manifest.formats else ()
-        size = sum(shard.bytes for shard in split.shards)
+        size = _size(sum(shard.bytes for shard in split.shards))
         share = split.records / max(counts.written, 1)
         labels = manifest.label.counts.get(name, ())
         balance = ", ".join(
             f"{label}: {count / max(split.records, 1):.1%}"
             for label, count in list(zip(manifest.label.classes, labels, strict=False))[:MAX_CLASSES]
         )
-        rows.append(
-            [name, f"{split.records:,}", f"{share:.2%}", str(len(shards)), f"{size / 1e6:,.1f}", balance]
-        )
+        rows.append([name, f"{split.records:,}", f"{share:.2%}", str(len(shards)), size, balance])
     files = manifest.source.files
     named = files[0].path if len(files) == 1 else f"{len(files):,} files, {files[0].path} to {files[-1].path}"
     account = (
         f"{counts.read:,} records read = {counts.written:,} written + {counts.rejected:,} set aside; "
         f"{counts.blank:,} blank lines."
     )
-    body = table(["split", "records", "share", "shards", "MB", "labels"], rows)
+    header = ["split", "records", "share", "shards", "size", "labels"]
+    if not manifest.label.classes:
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    body = table(header, rows)
     rule = in_words(manifest.split_rule, manifest.split_column, manifest.label.name)
     body += paragraph(f"Divided into splits {rule}.")
-    body += paragraph(f"Source: {named}, {sum(file.bytes for file in files) / 1e6:,.1f} MB. {account}")
+    body += paragraph(f"Source: {named}, {_size(sum(file.bytes for file in files))}. {account}")
     body += f'<p class="faint">fingerprint <code>{manifest.fingerprint}</code></p>'
     body += "".join(paragraph(f"Warning: {warning}") for warning in manifest.warnings)
     return Section(title="Records", body=body)
+
+
+def _size(num_bytes: int) -> str:
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if num_bytes >= unit:
+            return f"{num_bytes / unit:,.4g} {name}"
+    return f"{num_bytes} bytes"
 
 
 def _shuffle(manifest: Manifest, sketches: Mapping[str, Sketch]) -> Section:
@@ -125,6 +133,7 @@ def _shares(manifest: Manifest, sketches: Mapping[str, Sketch], class_index: int
         series,
         title=f"share of label {manifest.label.classes[class_index]!s} in each shard",
         x_name="shard",
+        whole_x=True,
         bands=[band] if edges else [],
     )
 
@@ -147,7 +156,13 @@ def _drift(manifest: Manifest, sketches: Mapping[str, Sketch]) -> Section:
         limit = Series(x=[0.0, max(places)], y=[allowed, allowed], name="chance", color=5, style="faint")
         points = Series(x=places, y=distance.tolist(), name=name, color=SPLITS.index(name), style="dots")
         figures.append(
-            chart([points, limit], title=f"train and {name}: distance", x_name="column", y_from_zero=True)
+            chart(
+                [points, limit],
+                title=f"train and {name}: distance",
+                x_name="column",
+                y_from_zero=True,
+                whole_x=True,
+            )
         )
     body = paragraph(
         "The greatest difference between the distribution functions of two splits, in the column where it is "
@@ -175,10 +190,9 @@ def _histograms(manifest: Manifest, sketches: Mapping[str, Sketch]) -> Section:
         if "train" in sketches:
             series = [*_by_class(manifest, sketches["train"], index), *series]
         figures.append(chart(series, title=column.name, y_from_zero=True))
-    said = (
-        "Shares of the records, in the units of the source; train by label. What lies beyond four standard "
-    )
-    said += "deviations is in the outermost bins."
+    said = "Shares of the records, in the units of the source"
+    said += "; train by label. " if manifest.label.classes else ". "
+    said += "What lies beyond four standard deviations is in the outermost bins."
     if len(manifest.features) > MAX_COLUMNS:
         said += f" The first {MAX_COLUMNS} of {len(manifest.features):,} columns."
     return Section(title="Columns", body=paragraph(said) + charts(figures))

@@ -1,6 +1,6 @@
-"""Owns what a report says of a trained model, from the files that training and evaluation left.
+"""Owns what a report says of a trained model, from the files that training left.
 
-Neighbours: `svg` and `page` draw; `train` and `evaluate` wrote what is read here.
+Neighbours: `evaluation` tells what came of judging it, `svg` and `page` draw; `train` wrote what is read.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ModelError
-from pipeline.report.page import Section, charts, paragraph, table
+from pipeline.report import evaluation as evaluations
+from pipeline.report.page import Section, charts, facts, paragraph
 from pipeline.report.svg import Series, chart, number
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from pipeline.models.description import ModelDescription
 
 HINT = "name a folder that `pipeline train` or `pipeline evaluate` wrote"
-MAX_CONFUSED = 30
 MAX_NAMES = 60
+EPOCH_CURVES = ("learning_rate", "seconds", "records_per_second")  # drawn after loss and metric
 
 
 def sections(model: Path, description: ModelDescription, evaluation: Path | None) -> list[Section]:
@@ -29,18 +30,41 @@ def sections(model: Path, description: ModelDescription, evaluation: Path | None
     Raises:
         ModelError: a file cannot be used.
     """
-    found = [_facts(description), _epochs(model)]
-    if evaluation is not None:
-        found += [_figures(evaluation), _curves(evaluation), _confusion(evaluation), _slices(evaluation)]
+    found: list[Section | None] = []
+    if evaluation is None:
+        found.append(
+            figures(read_json(model / "metrics.json")) if (model / "metrics.json").exists() else None
+        )
+    else:
+        found += [figures(read_json(evaluation / "metrics.json")), *evaluations.sections(evaluation, _rows)]
+    found += [_epochs(model), _facts(description)]
     return [section for section in found if section is not None]
+
+
+def figures(tree: dict[str, Any]) -> Section:
+    """Return the figures of all records of a split."""
+    shown = {
+        evaluations.METRICS.get(name, name): f"{value:,}" if isinstance(value, int) else number(value)
+        for name, value in tree.items()
+        if isinstance(value, int | float) and not name.startswith("residual_")
+    }
+    return Section(title=f"Figures on the {tree.get('split', 'test')} split", body=facts(shown))
 
 
 def _facts(description: ModelDescription) -> Section:
     names = description.features
     shown = ", ".join(names[:MAX_NAMES]) + (" …" if len(names) > MAX_NAMES else "")
-    body = paragraph(f"{description.parameters:,} parameters. Columns, in order: {shown}.")
-    rows = [[name, str(value)] for name, value in description.options.items()]
-    return Section(title="Model", body=body + table(["option", "value"], rows))
+    kind = "is a number" if description.label_kind == "number" else f"has {len(description.classes)} classes"
+    said = f"{description.parameters:,} parameters. The label {description.label!r} {kind}."
+    body = paragraph(said) + paragraph(f"Columns, in order: {shown}.")
+    options = {name: _option(value) for name, value in description.options.items() if value is not None}
+    return Section(title="How it was made", body=body + facts(options))
+
+
+def _option(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _epochs(model: Path) -> Section | None:
@@ -51,7 +75,7 @@ def _epochs(model: Path) -> Section | None:
         rows = list(csv.DictReader(file))
     names = [name for name in (rows[0] if rows else {}) if name != "epoch" and not name.startswith("val_")]
     epochs = [float(index + 1) for index in range(len(rows))]
-    figures = []
+    drawn = []
     for name in names:
         series = [
             Series(x=epochs, y=[float(row[key]) for row in rows], name=split, color=color)
@@ -59,76 +83,29 @@ def _epochs(model: Path) -> Section | None:
             if rows and all(row.get(key) for row in rows)
         ]
         if series:
-            figures.append(chart(series, title=name, x_name="epoch"))
-    return Section(title="Epochs", body=charts(figures))
+            from_zero = name in EPOCH_CURVES
+            drawn.append(
+                chart(
+                    series, title=name.replace("_", " "), x_name="epoch", y_from_zero=from_zero, whole_x=True
+                )
+            )
+    return Section(title="Epochs", body=charts(drawn))
 
 
-def _figures(evaluation: Path) -> Section:
-    tree = _read(evaluation / "metrics.json")
-    rows = [[name, number(value)] for name, value in tree.items() if isinstance(value, int | float)]
-    return Section(title=f"Figures, {tree.get('split', 'test')} split", body=table(["figure", "value"], rows))
-
-
-def _curves(evaluation: Path) -> Section | None:
-    figures = []
-    roc, recall, bins = (_optional(evaluation / f"{name}.json") for name in ("roc", "pr", "calibration"))
-    if roc:
-        curve = Series(x=_column(roc, "false_positive_rate"), y=_column(roc, "true_positive_rate"))
-        even = Series(x=[0.0, 1.0], y=[0.0, 1.0], color=5, style="faint")
-        figures.append(
-            chart([curve, even], title="ROC", x_name="false positive rate", y_name="true positive rate")
-        )
-    if recall:
-        curve = Series(x=_column(recall, "recall"), y=_column(recall, "precision"))
-        figures.append(chart([curve], title="precision and recall", x_name="recall", y_name="precision"))
-    if bins:
-        curve = Series(x=_column(bins, "probability"), y=_column(bins, "share"), style="dots")
-        even = Series(x=[0.0, 1.0], y=[0.0, 1.0], color=5, style="faint")
-        figures.append(
-            chart([curve, even], title="calibration", x_name="probability", y_name="share of records")
-        )
-    return Section(title="Curves", body=charts(figures)) if figures else None
-
-
-def _confusion(evaluation: Path) -> Section | None:
-    rows = _optional(evaluation / "confusion.json")
-    if not rows:
-        return None
-    actual = list(dict.fromkeys(str(row["actual"]) for row in rows))[:MAX_CONFUSED]
-    counts = {(str(row["actual"]), str(row["predicted"])): row for row in rows}
-    cells = [[name, *(f"{_count(counts.get((name, other), {})):,}" for other in actual)] for name in actual]
-    return Section(title="Confusion: actual down, predicted across", body=table(["", *actual], cells))
-
-
-def _slices(evaluation: Path) -> Section | None:
-    rows = _optional(evaluation / "slices.json")
-    if not rows:
-        return None
-    header = list(rows[0])
-    cells = [[_shown(row.get(name)) for name in header] for row in rows]
-    return Section(title="Slices", body=table(header, cells))
-
-
-def _count(row: dict[str, Any]) -> int:
-    return int(row.get("count", row.get("records", 0)))
-
-
-def _shown(value: object) -> str:
-    return number(float(value)) if isinstance(value, int | float) else str(value)
-
-
-def _column(rows: list[dict[str, Any]], name: str) -> list[float]:
-    return [float(row[name]) for row in rows if row.get(name) is not None]
-
-
-def _optional(path: Path) -> list[dict[str, Any]]:
-    found = _read(path) if path.exists() else []
-    if isinstance(found, dict):
-        found = next((value for value in found.values() if isinstance(value, list)), [])
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a table; none where there is no such table."""
+    found = read_json(path) if path.exists() else []
+    if not isinstance(found, list):
+        raise ModelError("no table", path=str(path), hint=HINT)
     return found
 
 
-def _read(path: Path) -> Any:  # noqa: ANN401  # JSON has no narrower type
+def read_json(path: Path) -> Any:  # noqa: ANN401  # JSON has no narrower type
+    """Return the JSON value in a file.
+
+    Raises:
+        ModelError: there is none.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

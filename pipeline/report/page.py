@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 NUM_COLORS = 6
 STYLE = """
@@ -27,7 +27,7 @@ code{font-size:.9em;overflow-wrap:anywhere}
 .charts{display:grid;gap:.8rem;grid-template-columns:repeat(auto-fill,minmax(min(300px,100%),1fr))}
 figure{margin:0;padding:.5rem;background:var(--card);border-radius:6px;min-width:0}
 figure.wide{overflow-x:auto}figure.large{max-width:620px}figcaption{font-size:.85rem;font-weight:600;overflow-wrap:anywhere}
-figcaption span{font-weight:400;margin-left:.7em}figcaption span::before{content:"■ "}
+figcaption span{display:inline-block;font-weight:400;margin-left:.7em}figcaption span::before{content:"■ "}
 svg{display:block;width:100%;height:auto}svg text{font-size:9.5px;fill:var(--faint)}
 .axis{stroke:var(--faint)}.grid{stroke:var(--line);stroke-width:.6}.rule{stroke:var(--faint);stroke-width:.8}.band{fill:var(--faint);fill-opacity:.16}
 path{fill:none;stroke-width:1.5}path.faint{stroke-dasharray:4 3;opacity:.7}
@@ -36,7 +36,12 @@ path.points{stroke-width:2.4;stroke-linecap:round}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.88rem;margin:.4rem 0}
 th,td{padding:.22rem .7rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
 th:first-child,td:first-child,.t2 td:nth-child(2),.t2 th:nth-child(2){text-align:left}th{font-weight:600}
-@media (max-width:600px){th,td{white-space:normal;padding:.2rem .35rem}}
+.heat{display:block;margin:-.22rem -.7rem;padding:.22rem .7rem;
+background:color-mix(in srgb,var(--c0) calc(var(--share)*55%),transparent)}
+.facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(130px,1fr));gap:.6rem 1rem;margin:.6rem 0}
+dt{color:var(--faint);font-size:.8rem}dd{margin:0;overflow-wrap:anywhere}
+@media (max-width:600px){th,td{white-space:normal;padding:.2rem .35rem}
+.heat{margin:-.2rem -.35rem;padding:.2rem .35rem}}
 .good{color:var(--good)}.bad{color:var(--bad);font-weight:600}
 """ + "".join(
     f".s{i}{{stroke:var(--c{i})}}.f{i}{{fill:var(--c{i})}}.k{i}::before{{color:var(--c{i})}}"
@@ -74,6 +79,20 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, num_texts: in
 def verdict(*, is_fine: bool, text: str) -> str:
     """Return `text` marked as fine or not."""
     return f'<span class="{"good" if is_fine else "bad"}">{"✓" if is_fine else "✗"} {escape(text)}</span>'
+
+
+def heat(text: str, share: float) -> str:
+    """Return `text` on a ground that is the darker the nearer `share` is to 1."""
+    return f'<span class="heat" style="--share:{share:.3f}">{escape(text)}</span>'
+
+
+def facts(values: Mapping[str, str]) -> str:
+    """Return names and values side by side, as many as there is room for; underscores become blanks."""
+    pairs = "".join(
+        f"<div><dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(value)}</dd></div>"
+        for name, value in values.items()
+    )
+    return f'<dl class="facts">{pairs}</dl>'
 
 
 def paragraph(text: str) -> str:

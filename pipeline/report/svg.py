@@ -18,6 +18,7 @@ WIDTH, HEIGHT = 320, 170
 LARGE_WIDTH, LARGE_HEIGHT = 400, 300
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 8, 30
 NUM_TICKS = 4
+MAX_NAME = 20  # characters beside a bar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +81,14 @@ def chart(
     y_name: str = "",
     bands: Sequence[Band] = (),
     y_from_zero: bool = False,
+    whole_x: bool = False,
     large_to: tuple[float, float] | None = None,
     rules: Sequence[float] = (),
 ) -> str:
     """Return a chart of lines, steps or dots, with a legend where more than one of them has a name.
 
-    `rules` are heights at which a line goes across. A large chart shows all from (0, 0) to `large_to`.
+    `rules` are heights at which a line goes across. A large chart shows all from (0, 0) to `large_to`. With
+    `whole_x` there are only whole numbers below it.
     """
     xs = [value for one in series for value in one.x] + [value for b in bands for value in b.x] or [0.0]
     ys = [value for one in series for value in one.y] + [v for b in bands for v in (*b.low, *b.high)] or [0.0]
@@ -95,10 +98,38 @@ def chart(
     y_low, y_high = _widened(min([0.0, *ys]) if y_from_zero else min(ys), max(ys))
     width, height = (LARGE_WIDTH, LARGE_HEIGHT) if large_to else (WIDTH, HEIGHT)
     box = _Box(x_low=x_low, x_high=x_high, y_low=y_low, y_high=y_high, width=width, height=height)
-    parts = [*_axes(box, x_name, y_name), *(_band(box, band) for band in bands)]
+    x_ticks = [value for value in ticks(x_low, x_high) if not whole_x or value == round(value)]
+    parts = [*_axes(box, x_name, y_name, x_ticks), *(_band(box, band) for band in bands)]
     parts += [_across(box, value, "rule") for value in rules]
     parts += [_drawn(box, one) for one in series]
     return _figure(title, parts, [(one.name, one.color) for one in series if one.name], box)
+
+
+def bars(rows: Sequence[tuple[str, float, float, float]], *, title: str, large: bool = False) -> str:
+    """Return a bar for each name and value, with a line from the least to the most it may be."""
+    width = LARGE_WIDTH if large else WIDTH
+    step, left, right, top = 16, 122, width - 56, 4
+    low = min(0.0, *(least for _, _, least, _ in rows))
+    high = max(0.0, *(most for _, _, _, most in rows))
+    unit = (right - left) / ((high - low) or 1.0)
+    zero, parts = left - low * unit, []
+    for index, (name, value, least, most) in enumerate(rows):
+        y, begin, length = top + index * step, zero + min(value, 0.0) * unit, abs(value) * unit
+        said = f"{name}: {number(value)}, {number(least)} to {number(most)}"
+        parts.append(
+            f'<text x="{left - 6}" y="{y + 11}" text-anchor="end">{escape(_cut(name))}</text>'
+            f'<rect class="f0" x="{begin:.1f}" y="{y + 2}" width="{length:.1f}" height="11">'
+            f"<title>{escape(said)}</title></rect>"
+            f'<path class="s1" d="M{zero + least * unit:.1f} {y + 7.5}H{zero + most * unit:.1f}"/>'
+            f'<text x="{right + 6}" y="{y + 11}">{value:.3g}</text>'
+        )
+    height = top + len(rows) * step + 4
+    parts.append(f'<line class="axis" x1="{zero:.1f}" y1="{top}" x2="{zero:.1f}" y2="{height - 4}"/>')
+    return _framed(title, "", parts, width, height)
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
 
 
 def matrix(values: Sequence[Sequence[float]], names: Sequence[str], *, title: str) -> str:
@@ -154,10 +185,11 @@ class _Box:
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:
-    return (low, high) if low < high else (low - 0.5, high + 0.5)
+    room = 0.5 * abs(low) or 0.5
+    return (low, high) if low < high else (low - room, high + room)
 
 
-def _axes(box: _Box, x_name: str, y_name: str) -> list[str]:
+def _axes(box: _Box, x_name: str, y_name: str, x_ticks: Sequence[float]) -> list[str]:
     parts = [_across(box, box.y_low, "axis")]
     for value in ticks(box.y_low, box.y_high):
         parts.append(_across(box, value, "grid"))
@@ -166,7 +198,7 @@ def _axes(box: _Box, x_name: str, y_name: str) -> list[str]:
         )
     parts += [
         f'<text x="{box.x(value):.1f}" y="{box.floor + 12}" text-anchor="middle">{number(value)}</text>'
-        for value in ticks(box.x_low, box.x_high)
+        for value in x_ticks
     ]
     if x_name:
         middle = (LEFT + box.right) / 2
@@ -208,9 +240,13 @@ def _drawn(box: _Box, one: Series) -> str:
 def _figure(title: str, parts: Sequence[str], legend: Sequence[tuple[str, int]], box: _Box) -> str:
     shown = dict(legend)
     keys = "".join(f'<span class="k{color}">{escape(name)}</span>' for name, color in shown.items())
-    large = ' class="large"' if box.width > WIDTH else ""
+    return _framed(title, keys if len(shown) > 1 else "", parts, box.width, box.height)
+
+
+def _framed(title: str, keys: str, parts: Sequence[str], width: int, height: int) -> str:
+    large = ' class="large"' if width > WIDTH else ""
     return (
-        f"<figure{large}><figcaption>{escape(title)}{keys if len(shown) > 1 else ''}</figcaption>"
-        f'<svg viewBox="0 0 {box.width} {box.height}" role="img" aria-label="{escape(title)}">'
+        f"<figure{large}><figcaption>{escape(title)}{keys}</figcaption>"
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
         f"{''.join(parts)}</svg></figure>"
     )

@@ -4,6 +4,7 @@ model.keras       takes raw records (see `pipeline.models.raw`)
 model.json        what it expects and predicts
 metrics.json      figures on the test split, or on the one it names
 history.csv       one row per epoch
+metric.json       its metric once more, under names that do not depend on the label, for `dvc plots`
 accuracy.png      curves over epochs; of another metric, its name
 loss.png
 logs/             the same for TensorBoard
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pipeline.train.options import TrainOptions
 
 HISTORY_NAME = "history.csv"
+METRIC_NAME = "metric.json"
 METRICS_NAME = "metrics.json"
 LOGS_NAME = "logs"
 RUN_OPTIONS = ("overwrite", "checkpoint_every")  # they say nothing about the model
@@ -81,6 +83,11 @@ def write_figures(
 ) -> None:
     """Write history, metrics and plots."""
     write_text(folder / HISTORY_NAME, to_csv(history, metric))
+    rows = [
+        {"epoch": record.epoch, "metric": metric, "train": record.metric, "val": record.val_metric}
+        for record in history
+    ]
+    write_text(folder / METRIC_NAME, json.dumps(rows, indent=1, allow_nan=False) + "\n")
     write_text(folder / METRICS_NAME, json.dumps(final, indent=2, allow_nan=False) + "\n")
     losses = {"train": [record.loss for record in history]}
     metrics = {"train": [record.metric for record in history]}

@@ -27,6 +27,7 @@ from pipeline.errors import (
     TargetExistsError,
 )
 from pipeline.evaluate import EvaluateOptions, EvaluateSummary, evaluate
+from pipeline.evaluate.importance import num_records_for
 from pipeline.evaluate.slices import by_number, by_text, raw_value
 from pipeline.storage import staging
 from support.datasets import convert_text, make_options
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
     from support.command import Command
 
 FIRST_ID = 1 << 53
-CURVES = {"roc.json", "pr.json", "roc.png", "pr.png"}
-OF_CLASSES = {"metrics.json", "calibration.json", "calibration.png", "confusion.json", "confusion.png"}
+TABLES = {f"{name}.json" for name in ("roc", "pr", "calibration", "confusion", "residuals", "predicted")}
+ALWAYS = {"metrics.json", "importance.json", "importance.png", "slices.json"} | TABLES
+OF_CLASSES = {"roc.png", "pr.png", "calibration.png", "confusion.png"}
 
 
 SLICED = EvaluateOptions(slices=("mass", "name", "level", "a"))
@@ -132,7 +134,11 @@ def test_a_column_of_many_values_is_cut_into_tenths(two: Made, summary: Evaluate
 def test_tables_are_what_dvc_plots(summary: EvaluateSummary) -> None:
     """Curves begin and end where they must, bins and pairs add up to all records, and all files are there."""
     output = summary.output
-    assert {path.name for path in output.iterdir()} == CURVES | OF_CLASSES | {"slices.json", "slices.png"}
+    assert {path.name for path in output.iterdir()} == ALWAYS | OF_CLASSES | {"slices.png"}
+    assert [name for name in sorted(TABLES) if not written(output, name)] == [
+        "predicted.json",
+        "residuals.json",
+    ]
     roc, pr = written(output, "roc.json"), written(output, "pr.json")
     assert [roc[0][name] for name in ("threshold", "false_positive_rate", "true_positive_rate")] == [
         None,
@@ -154,13 +160,74 @@ def test_tables_are_what_dvc_plots(summary: EvaluateSummary) -> None:
     assert sum(row["share"] for row in confusion) == pytest.approx(2)
 
 
-@pytest.mark.parametrize("name", ["roc", "pr", "calibration", "confusion", "slices"])
+def permuted(values: np.ndarray, index: int, repeat: int) -> np.ndarray:
+    """Return what importance permutes a column to, from the raw stream of Philox alone."""
+    stream = np.random.Philox(key=np.array([0, (index << 32) + repeat], np.uint64))
+    return values[np.argsort(stream.random_raw(len(values)), kind="stable")]
+
+
+def test_importance_is_the_drop_of_permuted_raw_columns(two: Made, tmp_path: Path) -> None:
+    """Of the first 200 records: what scikit-learn says of the model, opened by Keras, on permuted columns."""
+    found = evaluate(two.model, two.shards, tmp_path / "e", EvaluateOptions(importance=200))
+    raw = {name: column[:200] for name, column in raw_columns(two).items()}
+    features = json.loads((two.model / "model.json").read_text())["features"]
+    whole = oracle.roc_auc_score(raw["label"], scores(two, raw)[:, 0])
+    expected = {}
+    for index, name in enumerate(features):
+        drops = [
+            whole
+            - oracle.roc_auc_score(
+                raw["label"], scores(two, raw | {name: permuted(raw[name], index, repeat)})[:, 0]
+            )
+            for repeat in range(3)
+        ]
+        expected[name] = (np.mean(drops), min(drops), max(drops))
+    rows = written(tmp_path / "e", "importance.json")
+    assert [row["metric"] for row in rows] == ["auc"] * 4
+    for row in rows:
+        assert (row["drop"], row["low"], row["high"]) == pytest.approx(expected[row["column"]], abs=2e-4)
+    assert [row["drop"] for row in rows] == sorted((row["drop"] for row in rows), reverse=True)
+    worth = {one.column: one.drop for one in found.importance}
+    assert min(worth["a"], worth["time"]) > 0.05
+    assert abs(worth["flat"]) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("given", "num_features", "num_records", "expected"),
+    [
+        (None, 28, 10**6, 10_000),
+        (None, 28, 300, 300),
+        (None, 200, 10**6, 1666),
+        (None, 20_000, 10**6, 0),
+        (5000, 20_000, 10**6, 5000),
+        (5000, 28, 300, 300),
+        (0, 28, 300, 0),
+    ],
+)
+def test_importance_takes_bounded_time(
+    given: int | None, num_features: int, num_records: int, expected: int
+) -> None:
+    """Unless told otherwise, a million records are scored at most, and too few of them are none at all."""
+    assert num_records_for(EvaluateOptions(importance=given), num_features, num_records) == expected
+
+
+def test_importance_can_be_left_out(many: Made, tmp_path: Path) -> None:
+    """With 0 records there is no plot, and its table is empty."""
+    found = evaluate(many.model, many.shards, tmp_path / "e", EvaluateOptions(importance=0))
+    assert found.importance == ()
+    assert written(tmp_path / "e", "importance.json") == []
+    assert not (tmp_path / "e" / "importance.png").exists()
+    with pytest.raises(OptionError, match="--importance -1"):
+        EvaluateOptions(importance=-1)
+
+
+@pytest.mark.parametrize("name", ["roc", "pr", "calibration", "confusion", "slices", "importance"])
 def test_plots_are_pictures(summary: EvaluateSummary, name: str) -> None:
     """Each PNG can be read and shows something."""
     from matplotlib import image  # noqa: PLC0415  # only here
 
     pixels = image.imread(summary.output / f"{name}.png")
-    assert min(pixels.shape[:2]) > 300
+    assert min(pixels.shape[:2]) > 200
     assert 0.001 < (pixels[..., :3].min(axis=2) < 0.9).mean() < 0.7
 
 
@@ -195,9 +262,10 @@ def test_figures_of_many_classes_are_those_of_scikit_learn(many: Made, tmp_path:
         "brier": oracle.brier_score_loss(label, score, scale_by_half=False, **weight),
     }
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5)
-    assert {path.name for path in (tmp_path / "e").iterdir()} == CURVES | OF_CLASSES | {
+    assert {path.name for path in (tmp_path / "e").iterdir()} == ALWAYS | OF_CLASSES | {
         "curves_by_class.json"
     }
+    assert written(tmp_path / "e", "slices.json") == []
     by_class = written(tmp_path / "e", "curves_by_class.json")
     for index, name in enumerate(classes):
         points = [row for row in by_class if row["class"] == name]
@@ -232,9 +300,18 @@ def test_figures_of_a_number_are_those_of_scikit_learn(number: Made, tmp_path: P
     assert found.slices[0].figures["mae"] == pytest.approx(
         oracle.mean_absolute_error(raw["label"][low], predicted[low]), rel=1e-4
     )
-    assert {path.name for path in output.iterdir()} == {
-        *("metrics.json", "residuals.json", "predicted.png", "slices.json", "slices.png")
-    }
+    assert {path.name for path in output.iterdir()} == ALWAYS | {"predicted.png", "slices.png"}
+    assert not any(written(output, f"{name}.json") for name in ("roc", "pr", "calibration", "confusion"))
+    assert [row["figure"] for row in written(output, "slices.json")] == [
+        one.figures["rmse"] for one in found.slices
+    ]
+    bins = written(output, "predicted.json")
+    assert sum(row["records"] for row in bins) == 300
+    assert np.average([row["actual"] for row in bins], weights=[row["records"] for row in bins]) == (
+        pytest.approx(raw["label"].mean(), rel=1e-5)
+    )
+    assert all(row["low"] <= row["actual"] <= row["high"] for row in bins)
+    assert [row["predicted"] for row in bins] == sorted(row["predicted"] for row in bins)
     rows = written(output, "residuals.json")
     assert [row["share"] for row in rows] == [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99]
     assert rows[3]["residual"] == pytest.approx(found.figures["residual_p50"], rel=1e-6)

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 NUM_RECORDS = 1000
 TINY = TrainOptions(layers=(8,), batch_size=64, epochs=3, learning_rate=0.01, seed=1)
-FILES = {"model.keras", "model.json", "metrics.json", "history.csv", "accuracy.png", "loss.png", "logs"}
+FILES = {"model.keras", "model.json", "metrics.json", "history.csv", "metric.json"}
+FILES |= {"accuracy.png", "loss.png", "logs"}
 
 
 def table(num_records: int = NUM_RECORDS, *, seed: int = 0) -> dict[str, Any]:

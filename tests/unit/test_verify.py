@@ -294,13 +294,14 @@ def test_a_manifest_of_ours_must_have_its_digest(shards: Path) -> None:
         "manifest.json: its digest is missing: it was changed, or made before there was one"
     ]
     tree["generator"]["name"] = "another"
-    del tree["rejects"]
+    del tree["rejects"], tree["shuffle"]
     path.write_text(json.dumps(tree))
     summary = verify(shards)
     assert summary.faults == ()
     assert [note.partition(":")[0] for note in summary.notes] == [
         "the manifest has no digest",
         "the manifest has no checksum of rejects.jsonl",
+        "the manifest has no tracers",
     ]
 
 
