@@ -16,9 +16,10 @@ import polars as pl
 import pytest
 
 from pipeline import manifest as manifests
-from pipeline.errors import TargetExistsError
+from pipeline.errors import ModelError, TargetExistsError
+from pipeline.evaluate import EvaluateOptions, evaluate
 from pipeline.progress import SILENT
-from pipeline.report import origin, report_dataset, shuffle, svg
+from pipeline.report import origin, report_dataset, report_model, shuffle, svg
 from pipeline.report.sketch import NUM_BINS, Sketch, sketch_split
 from pipeline.splitting.rule import SplitRule
 from support.datasets import convert_text, make_options
@@ -26,6 +27,8 @@ from support.datasets import convert_text, make_options
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from support.trained import Made
 
 NUM_RECORDS = 6000
 BROWSER = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
@@ -256,12 +259,63 @@ def test_ticks_are_round_and_inside() -> None:
         assert math.isclose(steps.max(), steps.min(), rel_tol=1e-3, abs_tol=1e-11)
 
 
+@pytest.fixture(scope="module")
+def model_pages(many: Made, number: Made, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The pages about a model of four classes, and of a number, with what came of judging them."""
+    folder = tmp_path_factory.mktemp("pages")
+    pages = {}
+    for name, made in {"classes": many, "number": number}.items():
+        evaluate(made.model, made.shards, folder / name, EvaluateOptions(slices=("level",)))
+        pages[name] = folder / f"{name}.html"
+        report_model(made.model, pages[name], evaluation=folder / name)
+    return pages
+
+
+def test_a_page_about_a_model_tells_how_it_did(model_pages: dict[str, Path]) -> None:
+    """Figures, curves of every class, confusion, slices and importance; of a number, predicted and actual."""
+    classes, of_number = (
+        Outline(model_pages[name].read_text(encoding="utf-8")) for name in ("classes", "number")
+    )
+    for shown in ("Figures on the test split", "drop in", "by level", "Epochs", "How it was made"):
+        assert shown in classes.text
+        assert shown in of_number.text
+    for shown in ("ROC", "precision and recall", "calibration", "Confusion", "quark", "$\\tau$", "mean"):
+        assert shown in classes.text
+        assert shown == "mean" or shown not in of_number.text
+    assert "what was predicted, and what was so" in of_number.text
+    assert "what was predicted, and what was so" not in classes.text
+    assert "script" not in classes.tags + of_number.tags
+    assert classes.links == of_number.links == ["data:,"]
+
+
+def test_a_model_that_was_not_judged_has_a_page(two: Made, tmp_path: Path) -> None:
+    """Without an evaluation there are the figures and epochs of the training; a wrong file is named."""
+    report_model(two.model, tmp_path / "page.html")
+    text = Outline((tmp_path / "page.html").read_text(encoding="utf-8")).text
+    assert "Figures on the test split" in text
+    assert "true positives" in text
+    with pytest.raises(ModelError, match="no such file"):
+        report_model(two.model, tmp_path / "other.html", evaluation=tmp_path)
+    (tmp_path / "metrics.json").write_text("{}")
+    (tmp_path / "roc.json").write_text("{}")
+    with pytest.raises(ModelError, match="no table"):
+        report_model(two.model, tmp_path / "other.html", evaluation=tmp_path)
+    assert not (tmp_path / "other.html").exists()
+
+
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine")
-@pytest.mark.parametrize("width", [1280, 400])
-def test_a_browser_shows_it(dataset: Path, tmp_path: Path, width: int) -> None:
+@pytest.mark.parametrize(
+    ("about", "width"), [("dataset", 1280), ("dataset", 400), ("classes", 400), ("number", 1280)]
+)
+def test_a_browser_shows_it(
+    dataset: Path, model_pages: dict[str, Path], tmp_path: Path, about: str, width: int
+) -> None:
     """Chromium renders the page without an error, and nothing is wider than the window."""
     page = tmp_path / "page.html"
-    report_dataset(dataset, page)
+    if about == "dataset":
+        report_dataset(dataset, page)
+    else:
+        shutil.copy(model_pages[about], page)
     probe = "<script>document.title=JSON.stringify([document.documentElement.scrollWidth,innerWidth,"
     probe += "document.querySelectorAll('svg').length])</script>"
     page.write_text(page.read_text(encoding="utf-8").replace("</body>", probe + "</body>"), encoding="utf-8")
