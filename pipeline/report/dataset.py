@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.keys import SPLITS
-from pipeline.report import origin, shuffle
+from pipeline.report import categories, origin, shuffle
 from pipeline.report.page import Section, charts, paragraph, table, verdict
 from pipeline.report.svg import Band, Series, chart, matrix, number
 from pipeline.splitting.rule import BY_SHARES, in_words
@@ -34,11 +34,16 @@ def sections(manifest: Manifest, sketches: Mapping[str, Sketch]) -> list[Section
         _facts(manifest),
         origin.section(manifest),
         _shuffle(manifest, sketches),
-        _drift(manifest, sketches),
-        _histograms(manifest, sketches),
-        _correlations(manifest, sketches),
+        *_of_numbers(manifest, sketches),
+        *categories.sections(manifest, sketches),
         _columns(manifest),
     ]
+
+
+def _of_numbers(manifest: Manifest, sketches: Mapping[str, Sketch]) -> list[Section]:
+    if not manifest.features:
+        return []
+    return [_drift(manifest, sketches), _histograms(manifest, sketches), _correlations(manifest, sketches)]
 
 
 def _facts(manifest: Manifest) -> Section:
@@ -171,8 +176,8 @@ def _drift(manifest: Manifest, sketches: Mapping[str, Sketch]) -> Section:
     if not is_fair:
         rule = in_words(manifest.split_rule, manifest.split_column, manifest.label.name)
         body += paragraph(
-            f"The records were divided {rule}. So the splits need not be alike, and nothing is judged: what is "
-            "beyond chance here is what a model meets when it is used on other records than those of train."
+            f"The records were divided {rule}. So the splits need not be alike, and nothing is judged: what "
+            "is beyond chance here is what a model meets when it is used on other records than those of train."
         )
     return Section(
         title="Are the splits alike?", body=body + table(["splits", "found"], rows) + charts(figures)

@@ -68,22 +68,29 @@ def page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     )
 
 
+class Markup(str):
+    """HTML of our own making; any other text may come from a CSV."""
+
+    __slots__ = ()
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, num_texts: int = 1) -> str:
-    """Return a table whose first `num_texts` columns are texts; cells that are markup begin with "<span"."""
+    """Return a table whose first `num_texts` columns are texts; what is no `Markup` is escaped."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     body = "".join(f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in row)}</tr>" for row in rows)
     within = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
     return f'<div class="scroll"><table class="t{num_texts}">{within}</table></div>'
 
 
-def verdict(*, is_fine: bool, text: str) -> str:
+def verdict(*, is_fine: bool, text: str) -> Markup:
     """Return `text` marked as fine or not."""
-    return f'<span class="{"good" if is_fine else "bad"}">{"✓" if is_fine else "✗"} {escape(text)}</span>'
+    mark = "✓" if is_fine else "✗"
+    return Markup(f'<span class="{"good" if is_fine else "bad"}">{mark} {escape(text)}</span>')
 
 
-def heat(text: str, share: float) -> str:
+def heat(text: str, share: float) -> Markup:
     """Return `text` on a ground that is the darker the nearer `share` is to 1."""
-    return f'<span class="heat" style="--share:{share:.3f}">{escape(text)}</span>'
+    return Markup(f'<span class="heat" style="--share:{share:.3f}">{escape(text)}</span>')
 
 
 def facts(values: Mapping[str, str]) -> str:
@@ -106,4 +113,4 @@ def charts(figures: Sequence[str]) -> str:
 
 
 def _cell(cell: str) -> str:
-    return cell if cell.startswith("<span") else escape(cell)
+    return cell if isinstance(cell, Markup) else escape(cell)

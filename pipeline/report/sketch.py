@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 NUM_BINS = 40
 MAX_RECORDS = 4_000_000
+MAX_CLASSES = 4  # told apart in a category; the last one stands for all further ones
 BATCH_RECORDS = 1 << 15
 CONSTANT = 1e-9  # of the variance in train: below it, there is nothing that could correlate
 REACH = (
@@ -40,6 +41,7 @@ class Sketch:
     products     float64 (num_features, num_features): mean of the products of standardized values
     lagged       float64 (num_features,): correlation of neighbouring records
     shard_counts int64 (num_shards, num_classes or 1): records read of each shard, by class
+    places       for each category int64 (up to 4 classes or 1, 1 + size of its vocabulary): records
     num_runs     how often the class of a record is not that of the record before it, plus 1
     """
 
@@ -49,6 +51,7 @@ class Sketch:
     products: NDArray[np.float64]
     lagged: NDArray[np.float64]
     shard_counts: NDArray[np.int64]
+    places: tuple[NDArray[np.int64], ...]
     num_runs: int
 
     @property
@@ -65,13 +68,17 @@ def sketch_split(shards: Path, manifest: Manifest, split: str, progress: Progres
         ShardError: a shard is damaged.
     """
     features = manifest.features
-    edges = np.stack([_edges(column) for column in features])
+    edges = np.array([_edges(column) for column in features]).reshape(-1, NUM_BINS + 1)
     scale = np.array([_scale(column) for column in features])
     mean = np.array([_moment(column, "mean") for column in features])
     num_classes = len(manifest.label.classes) or 1
     shard_ends = np.cumsum([s.records for s in manifest.splits[split].of_format(manifest.formats[0])])
     histograms = np.zeros((num_classes, len(features), NUM_BINS), np.int64)
     shard_counts = np.zeros((len(shard_ends), num_classes), np.int64)
+    told_apart = min(num_classes, MAX_CLASSES)
+    category_counts = tuple(
+        np.zeros((told_apart, len(column.vocabulary or ()) + 1), np.int64) for column in manifest.categories
+    )
     products = np.zeros((len(features), len(features)))
     lagged, totals = np.zeros(len(features)), np.zeros(len(features))
     num_records = num_runs = 0
@@ -85,6 +92,7 @@ def sketch_split(shards: Path, manifest: Manifest, split: str, progress: Progres
         _count(histograms, raw, classes, edges)
         places = np.searchsorted(shard_ends, np.arange(num_records, num_records + len(values)), side="right")
         np.add.at(shard_counts, (places, classes), 1)
+        _count_places(category_counts, arrays[0][:, len(features) :], classes)
         products += unit.T @ unit
         totals += unit.sum(axis=0)
         if last is not None:
@@ -102,8 +110,21 @@ def sketch_split(shards: Path, manifest: Manifest, split: str, progress: Progres
         products=products / max(num_records, 1),
         lagged=_correlation(lagged, totals, np.diag(products), num_records),
         shard_counts=shard_counts,
+        places=category_counts,
         num_runs=num_runs + min(num_records, 1),
     )
+
+
+def _count_places(
+    counts: tuple[NDArray[np.int64], ...], places: NDArray[np.float32], classes: NDArray[np.int64]
+) -> None:
+    """Add the categories of a batch, (batch, num_categories); further classes count as the last one."""
+    for index, of_column in enumerate(counts):
+        num_classes, size = of_column.shape
+        joined = np.minimum(classes, num_classes - 1) * size + places[:, index].astype(np.intp)
+        np.add(
+            of_column, np.bincount(joined, minlength=num_classes * size).reshape(num_classes, size), of_column
+        )
 
 
 def _correlation(
