@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.keys import key_order, record_keys
 from pipeline.metrics import auc, number_metrics
+from pipeline.models.scoring import RawRows
 
 if TYPE_CHECKING:
     from typing import Any
@@ -47,11 +48,11 @@ class Importance:
     high: float
 
 
-def num_records_for(options: EvaluateOptions, num_features: int, num_records: int) -> int:
+def num_records_for(options: EvaluateOptions, num_columns: int, num_records: int) -> int:
     """Return over how many records columns are permuted; 0 where that takes too long, or is not wanted."""
     if options.importance is not None:
         return min(options.importance, num_records)
-    fair = MOST_SCORED // (num_features * NUM_REPEATS)
+    fair = MOST_SCORED // (num_columns * NUM_REPEATS)
     return min(MOST_RECORDS, fair, num_records) if fair >= FEWEST_RECORDS else 0
 
 
@@ -63,27 +64,28 @@ def importance(
     batch_size: int,
     progress: Progress,
 ) -> tuple[Importance, ...]:
-    """Return the importance of every feature, the greatest first; none without rows, or without a metric.
+    """Return the importance of every column, the greatest first; none without rows, or without a metric.
 
     The permutations are the same for the same number of records, whatever the machine.
     """
-    metric, num = metric_of(described), len(found.rows)
+    metric, num = metric_of(described), len(found.rows.features)
     label, weight = found.label[:num], None if found.weight is None else found.weight[:num]
     whole = _figure(metric, label, found.score[:num], weight) if num else None
     if whole is None:
         return ()
-    rows = found.rows.copy()
-    progress.start("permuting columns", total=num * NUM_REPEATS * len(described.features), unit="records")
+    rows = RawRows(features=found.rows.features.copy(), categories=found.rows.categories.copy())
+    columns: list[NDArray[Any]] = [*rows.features.T, *rows.categories.T]
+    progress.start("permuting columns", total=num * NUM_REPEATS * len(columns), unit="records")
     results = []
-    for index, name in enumerate(described.features):
-        drops = []
+    for index, name in enumerate((*described.features, *described.categories)):
+        drops, values = [], columns[index].copy()
         for repeat in range(NUM_REPEATS):
             drawn = record_keys(seed=SEED, file_index=index, range_index=repeat, num_records=num)
-            rows[:, index] = found.rows[key_order(drawn), index]
+            columns[index][:] = values[key_order(drawn)]
             figure = _figure(metric, label, _scored(score, rows, batch_size), weight)
             drops.append(whole - (figure or 0.0))
             progress.advance(num)
-        rows[:, index] = found.rows[:, index]
+        columns[index][:] = values
         mean = sum(drops) / NUM_REPEATS
         results.append(Importance(column=name, metric=metric, drop=mean, low=min(drops), high=max(drops)))
     progress.finish()
@@ -97,9 +99,9 @@ def metric_of(described: ModelDescription) -> str:
     return "auc" if described.num_outputs == 1 else "accuracy"
 
 
-def _scored(score: Score, rows: NDArray[np.float64], batch_size: int) -> NDArray[np.float32]:
-    parts = [score(rows[begin : begin + batch_size]) for begin in range(0, len(rows), batch_size)]
-    return np.concatenate(parts)
+def _scored(score: Score, rows: RawRows, batch_size: int) -> NDArray[np.float32]:
+    begins = range(0, len(rows.features), batch_size)
+    return np.concatenate([score(rows.between(begin, begin + batch_size)) for begin in begins])
 
 
 def _figure(metric: str, label: NDArray[Any], score: NDArray[np.float32], weight: Weight) -> float | None:

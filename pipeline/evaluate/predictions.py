@@ -40,13 +40,13 @@ class Predictions:
     label   int64 index into the classes of the model, or float32 number (num_records,)
     score   float32 (num_records, num_outputs), as the model gives it
     weight  float32 (num_records,), or None
-    rows    float64 (as many as are wanted, num_features): the first records, raw, as the model takes them
+    rows    the first records, as many as are wanted, as the model takes them
     """
 
     label: NDArray[Any]
     score: NDArray[np.float32]
     weight: NDArray[np.float32] | None
-    rows: NDArray[np.float64]
+    rows: RawRows
     slices: tuple[Slices, ...]
 
     @property
@@ -91,15 +91,17 @@ def predict_split(
     label = np.empty(num_records, reader.columns.label_dtype)
     scores = np.empty((num_records, described.num_outputs), np.float32)
     weight = np.empty(num_records, np.float32) if manifest.weight else None
-    num_features = len(described.features)
-    rows = np.empty((num_records_for(options, num_features, num_records), num_features))
+    num_columns = len(described.features) + len(described.categories)
+    num_rows = num_records_for(options, num_columns, num_records)
     raw = _Unstandardized(manifest, described)
+    first: list[RawRows] = []
     begin = 0
     for features, labels, *weights in cut_batches(read_ahead(reader, num_threads=1), options.batch_size):
         end = begin + len(labels)
-        unstandardized = raw.of(features)
-        scores[begin:end] = score(unstandardized)
-        rows[begin:end] = unstandardized[: max(len(rows) - begin, 0)]
+        rows = raw.of(features)
+        scores[begin:end] = score(rows)
+        if begin < num_rows or not first:  # a part of a batch keeps all of it in memory
+            first.append(rows.between(0, max(num_rows - begin, 0)))
         label[begin:end] = labels
         for column in stored:
             kept[column.name][begin:end] = features[:, names.index(column.name)]
@@ -112,7 +114,10 @@ def predict_split(
         label=_own_classes(label, described, manifest),
         score=scores,
         weight=weight,
-        rows=rows,
+        rows=RawRows(
+            features=np.concatenate([part.features for part in first]),
+            categories=np.concatenate([part.categories for part in first]),
+        ),
         slices=tuple(_slices(column, kept, reader, shards, manifest, options.split) for column in sliced),
     )
 

@@ -177,7 +177,7 @@ def _drift(manifest: Manifest, sketches: Mapping[str, Sketch]) -> Section:
         rule = in_words(manifest.split_rule, manifest.split_column, manifest.label.name)
         body += paragraph(
             f"The records were divided {rule}. So the splits need not be alike, and nothing is judged: what "
-            "is beyond chance here is what a model meets when it is used on other records than those of train."
+            "is beyond chance here is what a model meets when it is used on records unlike those of train."
         )
     return Section(
         title="Are the splits alike?", body=body + table(["splits", "found"], rows) + charts(figures)

@@ -13,6 +13,7 @@ from pipeline.keys import SPLITS
 from pipeline.report import shuffle
 from pipeline.report.page import Section, paragraph, table, verdict
 from pipeline.report.svg import Series, chart
+from pipeline.splitting.rule import BY_SHARES, in_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     Row = tuple[str, Finding]
 
 MAX_RULES = 40  # borders of shards; more are a grey area
-BLIND_RULES = ("key", "stratify")  # rules of splitting that do not look at where a record stands
 
 
 def section(manifest: Manifest) -> Section:
@@ -52,7 +52,7 @@ def _judged(
     manifest: Manifest, positions: NDArray[np.int64], ranks: NDArray[np.int64], split_of: NDArray[np.intp]
 ) -> list[Row]:
     """Return split and finding of all that can be judged."""
-    is_blind = manifest.options.get("split_rule", "key") in BLIND_RULES
+    is_blind = manifest.split_rule in BY_SHARES  # to where a record stands
     num_tests = 8 if is_blind else 6  # two for each split, and one each for where val and test come from
     found: list[Row] = []
     for index, name in enumerate(SPLITS):
@@ -85,9 +85,10 @@ def _said(manifest: Manifest, num_tracers: int, found: list[Row]) -> str:
     if not all(finding.is_fine for _, finding in found):
         return said + "Something of the order of the source is left in the shards: see the marks."
     said += "Where a record stood in the source says nothing of where it stands within its split"
-    if manifest.options.get("split_rule", "key") in BLIND_RULES:
+    if manifest.split_rule in BY_SHARES:
         return said + ", nor of the split it is in."
-    return said + "; the split it is in was decided by its contents."
+    rule = in_words(manifest.split_rule, manifest.split_column, manifest.label.name)
+    return f"{said}. The records were divided {rule}."
 
 
 def _scatter(

@@ -237,9 +237,10 @@ def test_the_way_from_the_source_is_told(dataset: Path) -> None:
         ),
     )
     assert origin_of(manifest, shuffle=by_time).count("✗") == 2
-    told = origin_of(manifest, shuffle=by_time, options=manifest.options | {"split_rule": "time"})
+    divided = {"split_rule": "time", "split_column": "day"}
+    told = origin_of(manifest, shuffle=by_time, options=manifest.options | divided)
     assert "✗" not in told
-    assert "decided by its contents" in told
+    assert "by &#x27;day&#x27;: the earliest records are train" in told
     assert "does not say" in origin_of(manifest, shuffle=None)
     few = manifests.Shuffle(positions=positions[:5], ranks=positions[:5])
     assert "too few to judge" in origin_of(manifest, shuffle=few)
