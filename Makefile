@@ -41,7 +41,7 @@ lock: $(READY)  ## pin the newest versions anew in constraints.txt; needs uv
 	python .ci/lock.py $(UV)
 
 clean:  ## remove what was made from the data, and caches; not data/, .venv/ or DVC's cache
-	rm -rf shards shards.incomplete model model.incomplete evaluation evaluation.incomplete dvc_plots build dist .benchmarks
+	rm -rf shards shards.incomplete model model.incomplete evaluation evaluation.incomplete report dvc_plots build dist .benchmarks
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find pipeline tests benchmarks .ci -name __pycache__ -type d -prune -exec rm -rf {} +
 

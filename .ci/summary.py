@@ -11,6 +11,7 @@ FIGURES = ("accuracy", "auc", "precision", "recall", "mae", "rmse", "r2", "loss"
 NEXT = """\
 Look at
   model/accuracy.png, model/loss.png     the epochs
+  report/shards.html, report/model.html  a page about the data, and one about the model
   evaluation/roc.png, slices.png, …      the model on records it has not seen, also by mass
   dvc metrics show, dvc plots show       the same, as DVC keeps it
   tensorboard --logdir model/logs        the same, in a browser

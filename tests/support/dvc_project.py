@@ -38,7 +38,7 @@ def make_project(folder: Path, parameters: Mapping[str, str]) -> Path:
         assert full in text
         text = text.replace(full, small)
     (folder / "params.yaml").write_text(text, encoding="utf-8")
-    run_script("git init -q && git add -A && git -c user.name=t -c user.email=t@t commit -qm begin", folder)
+    run_script("git init -q && git add -A && git commit -qm begin", folder)
     return folder
 
 
@@ -50,4 +50,7 @@ def own_settings(folder: Path) -> Iterator[None]:
             patch.setenv(name, str(folder / name))
         patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
+            patch.setenv(f"{name}_NAME", "t")
+            patch.setenv(f"{name}_EMAIL", "t@t")
         yield

@@ -1,4 +1,4 @@
-"""The stages of dvc.yaml: what they call, what makes them run again, and what does not."""
+"""The stages of dvc.yaml: what they call, and when they run again; as docs/how-to/dvc.md says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.cli import cli
-from support.documents import document, run_script
+from support.documents import document, fenced, run_script
 from support.dvc_project import SMALL, make_project, own_settings
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+PAGE = document("docs/how-to/dvc.md")
+REPORTS = ["report/shards.html", "report/model.html"]
 # The plots of an evaluation: their titles, and the fields of their data.
 EVALUATED = {
     "ROC curve": {"false_positive_rate", "true_positive_rate", "threshold"},
@@ -53,18 +55,44 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_stages_call_the_command_line_alone() -> None:
+def marked(mark: str) -> str:
+    """Return the commands of the page that stand below the comment `mark`."""
+    return fenced(PAGE.partition(f"<!-- {mark} -->")[2], "console")[0]
+
+
+def called(stage: str, parameters: dict[str, Any]) -> click.Context:
+    """Return what click makes of the call of a stage with these parameters."""
+    text = loaded("dvc.yaml")["stages"][stage]["cmd"]
+    words = re.sub(r"\$\{(\w+)\.(\w+)\}", lambda name: str(parameters[name[1]][name[2]]), text).split()
+    command: click.Command = cli
+    assert words.pop(0) == "pipeline"
+    while isinstance(command, click.Group):
+        command = command.commands[words.pop(0)]
+    return command.make_context("pipeline", words)
+
+
+@pytest.mark.parametrize("stage", loaded("dvc.yaml")["stages"])
+def test_stages_call_the_command_line_alone(stage: str) -> None:
     """Every stage is one call of `pipeline`, with options it has, and values in the defaults it accepts."""
-    parameters = loaded("params.yaml")
-    for stage in loaded("dvc.yaml")["stages"].values():
-        command: click.Command = cli
-        words = re.sub(
-            r"\$\{(\w+)\.(\w+)\}", lambda name: str(parameters[name[1]][name[2]]), stage["cmd"]
-        ).split()
-        assert words.pop(0) == "pipeline"
-        while isinstance(command, click.Group):
-            command = command.commands[words.pop(0)]
-        command.make_context("pipeline", words)
+    assert called(stage, loaded("params.yaml")).params
+
+
+def test_experiments_of_the_page_change_what_there_is() -> None:
+    """What the page sets for an experiment are parameters, with values that the training accepts."""
+    lines = re.findall(r"^dvc exp run (-S .*)$", PAGE, re.MULTILINE)
+    assert lines
+    for line in lines:
+        parameters = loaded("params.yaml")
+        for stage, key, value in re.findall(r"-S (\w+)\.(\w+)=(\S+)", line):
+            assert str(parameters[stage][key]) != value
+            parameters[stage][key] = value
+        assert called("train", parameters).params["model"] in line + " model=dense"
+
+
+def test_page_tells_every_stage_in_order() -> None:
+    """The table of the page has a row for each stage."""
+    stages = re.findall(r"^\| ([a-z-]+) \|", PAGE, re.MULTILINE)
+    assert [stage for stage in stages if stage != "stage"] == list(loaded("dvc.yaml")["stages"])
 
 
 def test_every_parameter_is_an_option_and_is_used() -> None:
@@ -81,6 +109,14 @@ def test_second_repro_does_nothing(project: Path) -> None:
     printed = run_script("dvc repro", project)
     assert "Data and pipelines are up to date" in printed
     assert "Running stage" not in printed
+
+
+def test_reports_are_made(project: Path) -> None:
+    """The stages end with a page about the dataset and one about the model, with its curves."""
+    shards, model = ((project / name).read_text(encoding="utf-8") for name in REPORTS)
+    assert "<title>Dataset shards" in shards
+    assert "<title>Model model" in model
+    assert "ROC" in model
 
 
 def test_making_leaves_git_alone(project: Path) -> None:
@@ -115,27 +151,41 @@ def test_plots_are_shown(project: Path) -> None:
 
 
 def test_experiment_changes_one_parameter(project: Path, tmp_path: Path) -> None:
-    """`dvc exp run -S train.epochs=3` trains anew with 3 epochs, on the shards there are, and judges that."""
+    """`dvc exp run -S train.epochs=3` trains anew with 3 epochs, on the shards there are, and judges that.
+
+    `dvc params diff`, `dvc metrics diff` and `dvc exp show`, as the page has them, tell what changed.
+    """
     copy = shutil.copytree(project, tmp_path / "project")
-    printed = run_script("dvc exp run --name longer -S train.epochs=3", copy)
-    assert re.findall(r"Running stage '(\w+)'", printed) == ["train", "evaluate"]
+    printed = run_script("git add -A; git commit -qm results; dvc exp run -n longer -S train.epochs=3", copy)
+    assert re.findall(r"Running stage '([\w-]+)'", printed) == ["train", "evaluate", "report-model"]
     with (copy / "model" / "history.csv").open(encoding="utf-8") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
-    table = run_script("dvc exp show --csv --no-pager", copy).splitlines()
-    [row] = [row for row in csv.DictReader(table) if row["Experiment"] == "longer"]
-    assert row["train.epochs"] == "3"
+    changed = json.loads(run_script("dvc params diff --json", copy))
+    assert changed == {"params.yaml": {"train.epochs": {"old": 2, "new": 3, "diff": 1}}}
+    [diff] = re.findall(r"^dvc metrics diff .*$", PAGE, re.MULTILINE)
+    [figures] = json.loads(run_script(f"{diff} --json", copy)).values()
+    loss = {
+        made: json.loads((at / "model" / "metrics.json").read_text())["loss"]
+        for made, at in {"old": project, "new": copy}.items()
+    }
+    assert {made: figures["loss"][made] for made in loss} == loss
+    [show] = re.findall(r"^dvc exp show .*$", PAGE, re.MULTILINE)
+    rows = list(csv.DictReader(run_script(f"{show} --csv --no-pager", copy).splitlines()))
+    assert [row["train.epochs"] for row in rows if row["Experiment"] == "longer"] == ["3"]
+    assert {f"evaluation/metrics.json:{name}" for name in ("loss", "accuracy", "auc")} < set(rows[0])
+    assert len(rows[0]) < 25
 
 
 def test_results_travel_through_a_remote(project: Path, tmp_path: Path) -> None:
-    """After `dvc push`, a clone that pulls has nothing to convert, nothing to train and nothing to judge."""
+    """With the commands of the page, a clone that pulls has nothing to convert, to train or to judge."""
     copy = shutil.copytree(project, tmp_path / "project")
-    remote = tmp_path / "remote"
-    commit = "git add -A && git -c user.name=t -c user.email=t@t commit -qm results"
-    run_script(f"dvc remote add -d store {remote} && dvc push && {commit}", copy)
-    run_script(f"git clone -q {copy} {tmp_path / 'clone'}", tmp_path)
-    printed = run_script("dvc pull --allow-missing && dvc repro", tmp_path / "clone")
+    run_script(marked("the remote").replace("/srv/dvc-store", str(tmp_path / "store")), copy)
+    assert any((tmp_path / "store" / "files" / "md5").iterdir())
+    shutil.rmtree(copy / ".dvc" / "cache")  # what is pulled comes from the remote
+    printed = run_script(marked("the clone").replace("/srv/project.git", str(copy)), tmp_path)
     # The text is in no cache: it is simulated again, to the same bytes.
-    assert re.findall(r"Running stage '(\w+)'", printed) == ["fetch"]
+    assert re.findall(r"Running stage '([\w-]+)'", printed) == ["fetch"]
+    assert all((tmp_path / "copy" / name).read_bytes() == (copy / name).read_bytes() for name in REPORTS)
 
 
 def test_own_csv_is_converted_and_never_touched(tmp_path: Path) -> None:
@@ -151,7 +201,7 @@ def test_own_csv_is_converted_and_never_touched(tmp_path: Path) -> None:
     before = own.stat()
     # The training itself is what the other tests are about.
     printed = run_script("dvc repro convert && dvc repro --dry train", tmp_path)
-    assert re.findall(r"Running stage '(\w+)'", printed) == ["convert", "train"]
+    assert re.findall(r"Running stage '([\w-]+)'", printed) == ["convert", "train"]
     assert not (tmp_path / "data" / "raw.csv").exists()
     manifest = json.loads((tmp_path / "shards" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["records"]["read"] == 300
