@@ -55,10 +55,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "did you mean 'x' or 'y'?" for the names in `known` nearest to `name`, or ""."""
+def nearest(name: str, known: Iterable[str], *, likeness: float = 0.5) -> str:
+    """Return "did you mean 'x' or 'y'?" for the names in `known` nearest to `name`, or "".
+
+    `likeness` is that of `difflib`, from 0 to 1: what is less alike is not named.
+    """
     folded = {candidate.casefold(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=likeness)
     if not close:
         return ""
     return "did you mean " + " or ".join(repr(folded[key]) for key in close) + "?"

@@ -219,9 +219,11 @@ def assign_roles(names: Sequence[str], options: RoleOptions) -> dict[str, Role]:
 def _nearest_label(names: Sequence[str]) -> str:
     """Return what the label may be called, as the end of a hint."""
     for wanted in DEFAULT_LABELS:
-        if found := nearest(wanted, names):
+        if found := nearest(wanted, names, likeness=0.7):  # 'labels', not 'age'
             return f"; {found}"
-    return ", or --no-header if the first line is data" if any(map(_looks_like_data, names)) else ""
+    if any(map(_looks_like_data, names)):
+        return ", or --no-header if the first line is data"
+    return "; pipeline inspect shows which columns may be one"
 
 
 def _looks_like_data(name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,7 @@ SHOWN = {
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
+    metavar="N",
     default=8192,
     show_default=True,
     help="Records at a time; changes speed and memory alone.",
@@ -90,7 +92,7 @@ def evaluate_command(model: Path, shards: Path, output: Path, **given: Any) -> N
     Examples:
       pipeline evaluate model/ shards/
       pipeline evaluate model/ shards/ --slice mass -o by-mass/
-      pipeline evaluate model/ shards/ --split val --json
+      pipeline evaluate model/ shards/ --split val --json > figures.json
     """  # noqa: D301  # \b is click's mark for a paragraph that is not rewrapped
     as_json, is_quiet = given.pop("as_json"), given.pop("quiet")
     from pipeline.evaluate import EvaluateOptions, evaluate  # noqa: PLC0415  # loads NumPy and more
@@ -102,6 +104,8 @@ def evaluate_command(model: Path, shards: Path, output: Path, **given: Any) -> N
         click.echo(json.dumps(_summary_json(summary)))
     elif not quiet:
         click.echo(_summary_text(summary))
+        made = shlex.join([str(model), "--evaluation", str(output)])
+        click.echo(f"next: pipeline report {made}")
 
 
 def _summary_json(summary: EvaluateSummary) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,7 @@ def simulated(dest: Path, *, rows: int, seed: int, as_json: bool, quiet: bool) -
     \b
     Examples:
       pipeline fetch simulated raw.csv --rows 1000000
+      pipeline fetch simulated another.csv.gz --seed 7
     """  # noqa: D301  # \b is click's mark for a paragraph that is not rewrapped
     from pipeline.fetch import fetch_simulated  # noqa: PLC0415  # loads NumPy
 
@@ -72,6 +74,7 @@ def hepmass(dest: Path, *, part: str, as_json: bool, quiet: bool) -> None:
 
     \b
     Examples:
+      pipeline fetch hepmass data/
       pipeline fetch hepmass data/ --part test
     """  # noqa: D301  # \b is click's mark for a paragraph that is not rewrapped
     from pipeline.fetch import fetch_hepmass  # noqa: PLC0415
@@ -84,4 +87,5 @@ def _print(summary: FetchSummary, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(summary), default=str))
     elif not quiet:
-        click.echo(f"{summary.path}: {display.amount(summary.num_bytes, 'bytes')}; next: pipeline convert")
+        click.echo(f"{summary.path}: {display.amount(summary.num_bytes, 'bytes')}")
+        click.echo(f"next: pipeline convert {shlex.quote(str(summary.path))} shards/")

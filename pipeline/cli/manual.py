@@ -22,7 +22,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Columns": ("label", "label_kind", "weight", "drop", "keep", "categorical", "datetime", "slices"),
     "Source": ("delimiter", "header", "no_header", "on_bad_row", "max_rejects", "on_missing", "on_nonfinite"),
     "Dataset": (
-        "formats", "split", "stratify", "group_by", "split_by", "time_split", "seed", "shard_size",
+        "formats", "split", "stratify", "group_by", "split_by", "time_split", "part", "rows", "seed", "shard_size",
         "compression", "standardize", "shard_format",
     ),
     "Network": ("model", "layers", "members", "activation", "batch_norm", "dropout"),
@@ -31,7 +31,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "batch_size", "epochs", "patience", "checkpoint_every",
     ),
     "Machine": (
-        "memory", "workers", "engine", "scheduler", "performance_report", "precision", "jit",
+        "memory", "workers", "batch_size", "engine", "scheduler", "performance_report", "precision", "jit",
         "steps_per_execution", "deterministic", "strategy",
     ),
     "Output": (
@@ -44,6 +44,11 @@ STATUSES = (
     "0 done; 2 the command line; 3 the source; 4 a dataset or a model; 5 the machine; 6 busy; "
     "130 interrupted. What went wrong is told on standard error, with a code: see docs/errors.md."
 )
+COMPLETION = [
+    ("in ~/.bashrc", 'eval "$(_PIPELINE_COMPLETE=bash_source pipeline)"'),
+    ("in ~/.zshrc", 'eval "$(_PIPELINE_COMPLETE=zsh_source pipeline)"'),
+    ("in config.fish", "_PIPELINE_COMPLETE=fish_source pipeline | source"),
+]
 HEAD_BYTES = 1 << 16  # of a source, to complete the names of its columns
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -70,6 +75,14 @@ class ManualGroup(click.Group):
 
     command_class = Manual
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write where more is told, and at the top how a shell is made to complete all this."""
+        with formatter.section("More"):
+            formatter.write_text(f"{ctx.command_path} COMMAND --help: options, examples, exit statuses.")
+        if ctx.parent is None:
+            with formatter.section("Completion by the shell, also of the columns of a CSV"):
+                formatter.write_dl(COMPLETION)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands in the order in which they were added."""
         del ctx
@@ -78,12 +91,18 @@ class ManualGroup(click.Group):
 
 def by_section(parameters: Sequence[click.Parameter]) -> Iterator[tuple[str, list[click.Option]]]:
     """Yield each section that is not empty, with its options in the order of the section."""
-    options = {option.name: option for option in parameters if isinstance(option, click.Option)}
+    options = {_name(option): option for option in parameters if isinstance(option, click.Option)}
     for heading, names in SECTIONS.items():
+        if heading == "Training" and "epochs" not in options:
+            continue  # the batches of a command that does not train are a matter of speed and memory
         if found := [options.pop(name) for name in names if name in options]:
             yield heading, found
     if options:
         yield "Options", list(options.values())
+
+
+def _name(option: click.Option) -> str | None:
+    return "help" if "--help" in option.opts else option.name  # click gives it a name of its own
 
 
 def complete_path(

@@ -34,6 +34,7 @@ CHOICE_NONFINITE = click.Choice(["error", "drop"])
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
+    metavar="N",
     default=8192,
     show_default=True,
     help="Records the model takes at a time; changes speed and memory alone.",
@@ -41,15 +42,26 @@ CHOICE_NONFINITE = click.Choice(["error", "drop"])
 @click.option("--no-header", is_flag=True, help="The first line is a record; columns are column_1, …")
 @click.option("--delimiter", metavar="CHAR", help="What stands between fields; \\t for tabs.  [default: ,]")
 @click.option("--on-bad-row", type=CHOICE_BAD, default="error", show_default=True, help="Unreadable rows.")
-@click.option("--max-rejects", type=click.IntRange(min=0), help="Give up beyond so many rows set aside.")
+@click.option(
+    "--max-rejects",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Give up beyond so many rows set aside.",
+)
 @click.option(
     "--on-missing", type=CHOICE_MISSING, default="error", show_default=True, help="Cells without a value."
 )
 @click.option(
     "--on-nonfinite", type=CHOICE_NONFINITE, default="error", show_default=True, help="Infinite values."
 )
-@click.option("--memory", default="1GiB", show_default=True, help="Memory the whole process may use.")
-@click.option("--workers", type=click.IntRange(min=1), help="Threads.  [default: all cores]")
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    default="1GiB",
+    show_default=True,
+    help="Memory the whole process may use.",
+)
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: all cores]")
 @click.option("--overwrite", is_flag=True, help="Replace the output that is there.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON summary on standard output.")
 @click.option("--quiet", is_flag=True, help="No progress, no summary.")
@@ -65,6 +77,7 @@ def predict_command(model: Path, sources: tuple[str, ...], output: Path, **given
     Examples:
       pipeline predict model/ new.csv predictions.parquet
       pipeline predict model/ 'days/*.csv.gz' predictions.csv --keep event_id --on-missing mean
+      pipeline predict model/ - predictions.csv --delimiter ';' < new.csv
     """  # noqa: D301  # \b is click's mark for a paragraph that is not rewrapped
     as_json, is_quiet = given.pop("as_json"), given.pop("quiet")
     if given["workers"]:

@@ -16,9 +16,7 @@ from pipeline.cli.manual import Manual
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    default=Path("report.html"),
-    show_default=True,
-    help="The page to write.",
+    help="The page to write.  [default: report.html; of a model: model-report.html]",
 )
 @click.option(
     "--evaluation",
@@ -28,7 +26,7 @@ from pipeline.cli.manual import Manual
 @click.option("--overwrite", is_flag=True, help="Replace the page that is there.")
 @click.option("--quiet", is_flag=True, help="No progress, no summary.")
 def report_command(
-    path: Path, output: Path, evaluation: Path | None, *, overwrite: bool, quiet: bool
+    path: Path, output: Path | None, evaluation: Path | None, *, overwrite: bool, quiet: bool
 ) -> None:
     """Write one HTML page about PATH, a dataset or a model; it needs no network and no other file.
 
@@ -38,13 +36,16 @@ def report_command(
     \b
     Examples:
       pipeline report shards/
-      pipeline report model/ --evaluation evaluation/ -o model.html
+      pipeline report model/ --evaluation evaluation/
+      pipeline report shards/ -o pages/monday.html --overwrite
     """  # noqa: D301  # \b is click's mark for a paragraph that is not rewrapped
     from pipeline.errors import OptionError  # noqa: PLC0415
     from pipeline.models.description import DESCRIPTION_NAME  # noqa: PLC0415
     from pipeline.report import report_dataset, report_model  # noqa: PLC0415  # loads NumPy and pyarrow
 
-    if (path / DESCRIPTION_NAME).exists():
+    is_model = (path / DESCRIPTION_NAME).exists()
+    output = output or Path("model-report.html" if is_model else "report.html")
+    if is_model:
         report_model(path, output, evaluation=evaluation, overwrite=overwrite)
     elif evaluation is not None:
         raise OptionError("--evaluation is for a model", path=str(path), hint="name the model's folder")

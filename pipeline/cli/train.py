@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,10 +45,16 @@ def _by_model(dense: object, resnet: object, text: str) -> str:
 @click.option("--model", type=click.Choice(MODELS), default="dense", show_default=True, help="Which network.")
 @click.option(
     "--layers",
+    metavar="N,N,…",
     help=_by_model("500,400,300,200,100", "64,64", "Units of the hidden layers, or in each block."),
 )
 @click.option(
-    "--members", type=int, default=16, show_default=True, help="Networks side by side, averaged (resnet)."
+    "--members",
+    type=int,
+    metavar="N",
+    default=16,
+    show_default=True,
+    help="Networks side by side, averaged (resnet).",
 )
 @click.option(
     "--activation", type=click.Choice(ACTIVATIONS), help=_by_model("relu", "silu", "What follows a layer.")
@@ -55,11 +62,13 @@ def _by_model(dense: object, resnet: object, text: str) -> str:
 @click.option(
     "--batch-norm/--no-batch-norm", default=True, show_default=True, help="Batch normalization (dense)."
 )
-@click.option("--dropout", type=float, help=_by_model(0.0, 0.3, "Share of units left out."))
+@click.option("--dropout", type=float, metavar="SHARE", help=_by_model(0.0, 0.3, "Share of units left out."))
 @click.option(
     "--optimizer", type=click.Choice(OPTIMIZERS), help=_by_model("adam", "adamw", "What changes the weights.")
 )
-@click.option("--learning-rate", type=float, help=_by_model(0.001, 0.004, "Its greatest value."))
+@click.option(
+    "--learning-rate", type=float, metavar="RATE", help=_by_model(0.001, 0.004, "Its greatest value.")
+)
 @click.option(
     "--schedule",
     type=click.Choice(SCHEDULES),
@@ -76,11 +85,13 @@ def _by_model(dense: object, resnet: object, text: str) -> str:
 @click.option(
     "--weight-decay",
     type=float,
+    metavar="SHARE",
     help=_by_model("0.004 for adamw, else 0", 0.01, "By how much weights shrink, times the learning rate."),
 )
 @click.option(
     "--label-smoothing",
     type=float,
+    metavar="SHARE",
     default=0.0,
     show_default=True,
     help="Share of a record's label that is spread over all classes.",
@@ -92,14 +103,19 @@ def _by_model(dense: object, resnet: object, text: str) -> str:
     show_default=True,
     help="balanced: classes count alike, however many records they have.",
 )
-@click.option("--batch-size", type=int, help=_by_model(1024, 256, "Records per step, over all workers."))
-@click.option("--epochs", type=int, help=_by_model(30, 25, "At most so many epochs."))
+@click.option(
+    "--batch-size", type=int, metavar="N", help=_by_model(1024, 256, "Records per step, over all workers.")
+)
+@click.option("--epochs", type=int, metavar="N", help=_by_model(30, 25, "At most so many epochs."))
 @click.option(
     "--patience",
     type=int,
+    metavar="N",
     help=_by_model(3, 0, "Stop after so many epochs without a better validation loss; 0: never."),
 )
-@click.option("--seed", type=int, default=42, show_default=True, help="Decides first weights and order.")
+@click.option(
+    "--seed", type=int, metavar="N", default=42, show_default=True, help="Decides first weights and order."
+)
 @click.option(
     "--format",
     "shard_format",
@@ -160,7 +176,7 @@ def train_command(shards: Path, output: Path, **given: Any) -> None:  # noqa: AN
     if as_json:
         click.echo(json.dumps(_summary_json(summary)))
     elif not quiet:
-        click.echo(_summary_text(summary))
+        click.echo(_summary_text(summary, shards))
 
 
 def _options(given: dict[str, Any]) -> TrainOptions:
@@ -193,7 +209,7 @@ def _summary_json(summary: TrainSummary) -> dict[str, Any]:
     }
 
 
-def _summary_text(summary: TrainSummary) -> str:
+def _summary_text(summary: TrainSummary, shards: Path) -> str:
     num_epochs, best, size = len(summary.history), summary.best_epoch, summary.num_parameters
     lines = [
         f"{num_epochs} epochs, the best was {best}; {size:,} parameters",
@@ -207,4 +223,7 @@ def _summary_text(summary: TrainSummary) -> str:
     lines += [f"warning: {warning}" for warning in summary.warnings]
     written = f"{summary.output} is ready" if summary.rank == 0 else "worker 0 writes the model; ready"
     lines.append(f"{written} after {summary.seconds:.1f} s")
+    if summary.rank == 0:
+        model, dataset = shlex.quote(str(summary.output)), shlex.quote(str(shards))
+        lines.append(f"next: pipeline evaluate {model} {dataset}, or pipeline predict {model} CSV OUTPUT")
     return "\n".join(lines)

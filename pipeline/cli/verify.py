@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("verify", cls=Manual, short_help="Read every byte of a dataset and say what is damaged.")
 @click.argument("shards", type=click.Path(path_type=Path))
-@click.option("--workers", type=click.IntRange(min=1), help="Threads.  [default: all cores]")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: all cores]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON summary on standard output.")
 @click.option("--quiet", is_flag=True, help="No progress, no summary.")
 def verify_command(shards: Path, *, workers: int | None, as_json: bool, quiet: bool) -> None:
@@ -29,6 +29,7 @@ def verify_command(shards: Path, *, workers: int | None, as_json: bool, quiet: b
     \b
     Examples:
       pipeline verify shards/
+      pipeline verify shards/ --json > faults.json
     """  # noqa: D301  # \b is click's mark for a paragraph that is not rewrapped
     from pipeline.verify import verify  # noqa: PLC0415  # loads NumPy and pyarrow
 

@@ -259,6 +259,12 @@ def _warnings(work: _Work) -> tuple[str, ...]:
     if not work.feed.num_records("test"):
         used = "validation" if work.feed.num_records("val") else "train"
         warnings.append(f"no test records: the metrics are of the {used} split")
+    if smaller := work.options.smaller_batch(work.feed.num_records("train")):
+        steps, patience = work.feed.num_steps, work.options.patience
+        warnings.append(
+            f"an epoch has {steps} steps only, so --patience {patience} may have ended it too early:"
+            f" pass --batch-size {smaller}, or --model resnet"
+        )
     return tuple(warnings)
 
 

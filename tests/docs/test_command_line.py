@@ -44,7 +44,7 @@ def test_help_shows_examples_that_are_accepted(name: str) -> None:
     assert shown, "the help of every command has an example"
     for line in shown:
         assert line.startswith(name)
-        words = shlex.split(line.partition(" > ")[0], comments=True)[len(name.split()) :]
+        words = shlex.split(re.split(" [<>] ", line)[0], comments=True)[len(name.split()) :]
         COMMANDS[name].make_context(name, words)
 
 

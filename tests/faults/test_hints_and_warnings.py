@@ -56,7 +56,8 @@ def test_a_pipe_does_not_hang(
         (GOOD.replace("label", "labels"), "no column is called 'label'", "did you mean 'labels'?"),
         (GOOD.replace("label", "Target"), "no column is called 'label'", "did you mean 'Target'?"),
         (GOOD.replace("label,mass,pt", "a,0.5,1.5"), "no column is called 'label'", "--no-header"),
-        (GOOD.replace("label", "y"), "the columns are y, mass, pt", "pass --label NAME"),
+        (GOOD.replace("label", "y"), "the columns are y, mass, pt", "pipeline inspect shows"),
+        (GOOD.replace("label", "age"), "the columns are age, mass, pt", "pipeline inspect shows"),
     ],
 )
 def test_a_missing_label_has_a_hint(

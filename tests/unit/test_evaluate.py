@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shlex
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -473,7 +474,10 @@ def test_the_command_says_what_it_found(
         ["test", "300"],
         *(["mass", f"{value:g}"] for value in (500, 750.5, 1000)),
     ]
-    assert lines[-1].startswith("evaluation is ready after")
+    assert lines[-2].startswith("evaluation is ready after")
+    assert lines[-1].startswith("next: pipeline report ")
+    assert pipeline_command(*shlex.split(lines[-1])[2:]).status == 0
+    assert "ROC" in (tmp_path / "model-report.html").read_text(encoding="utf-8")
     assert outcome.stderr.startswith("evaluating on test: 300 records")
     outcome = pipeline_command("evaluate", two.model, two.shards, "-o", "other", "--split", "val", "--json")
     found = json.loads(outcome.stdout)

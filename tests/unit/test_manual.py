@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from pipeline.cli.manual import by_section
+from pipeline.cli.manual import COMPLETION, by_section
 from support.command import ROOT
 
 if TYPE_CHECKING:
     from support.command import Command
 
-TRY = """
-eval "$(_PIPELINE_COMPLETE=bash_source pipeline)"
-COMP_WORDS=({words}); COMP_CWORD={last}
+[LINE] = [line for place, line in COMPLETION if "bash" in place]
+TRY = f"""
+{LINE}
+COMP_WORDS=({{words}}); COMP_CWORD={{last}}
 _pipeline_completion pipeline
-printf '%s\\n' "${{COMPREPLY[@]}}"
+printf '%s\\n' "${{{{COMPREPLY[@]}}}}"
 """
 
 
@@ -49,7 +50,7 @@ def completed(folder: Path, *words: str) -> list[str]:
     shutil.which("pipeline", path=str(Path(sys.executable).parent)) is None, reason="no program"
 )
 def test_bash_completes(tmp_path: Path) -> None:
-    """Once the line of the documents was run, bash completes commands, options, values and columns."""
+    """Once the line of `pipeline --help` was run, bash completes commands, options, values and columns."""
     (tmp_path / "raw.csv").write_text("label,mass,momentum\n1,2,3\n")
     assert completed(tmp_path, "pipeline", "con") == ["convert"]
     assert "--on-missing" in completed(tmp_path, "pipeline", "convert", "--on-m")

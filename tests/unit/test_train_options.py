@@ -156,3 +156,14 @@ def test_a_folder_without_model_is_refused(tmp_path: Path) -> None:
     """It says that this is no model."""
     with pytest.raises(ModelError, match="this is no model"):
         description.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("num_records", "advised"),
+    [(32 * 1024, None), (32 * 1024 - 1, 512), (4000, 64), (600, 16), (1, 16)],
+)
+def test_a_smaller_batch_is_advised_for_few_records(num_records: int, advised: int | None) -> None:
+    """An epoch of fewer than 32 steps brings the advice of a batch with as many, where that is possible."""
+    assert TrainOptions().smaller_batch(num_records) == advised
+    assert TrainOptions(patience=0).smaller_batch(num_records) is None
+    assert TrainOptions(batch_size=16).smaller_batch(num_records) is None
