@@ -113,7 +113,10 @@ def _overlaps(
     if num_compared < num_records:
         remarks.append(f"{num_compared:,} of {num_records:,} records were compared with each other")
     if compared.num_in_two_splits:
-        remarks.append(f"{compared.num_in_two_splits:,} records stand in two splits: rows that are equal")
+        but_text = " but for their text" if any(c.dtype == "string" for c in manifest.columns) else ""
+        remarks.append(
+            f"{compared.num_in_two_splits:,} records stand in two splits: rows that are equal{but_text}"
+        )
     for overlap in compared.overlaps:
         one, other = overlap.names
         what = f"holds {overlap.num_shared:,} records twice"

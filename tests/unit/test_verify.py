@@ -353,6 +353,14 @@ def test_equal_rows_of_the_source_are_no_fault(tmp_path: Path, form: str, num_co
     assert "stand in two splits: rows that are equal" in summary.notes[0]
 
 
+def test_records_are_compared_but_for_their_text(tmp_path: Path) -> None:
+    """Rows that differ in a kept text alone are told as what they are: equal but for it."""
+    rows = "".join(f"{row % 2},{row % 5},name {row}\n" for row in range(NUM_RECORDS))
+    shards = make_dataset(tmp_path, "label,a,name\n" + rows, roles=RoleOptions(keep=("name",)))
+    summary = verify(shards)
+    assert "stand in two splits: rows that are equal but for their text" in summary.notes[0]
+
+
 def test_chance_decides_what_is_too_much() -> None:
     """100,000 pairs of equal records at random in ten shards are no fault; five more in 100 are told."""
     rng = np.random.default_rng(1)
