@@ -10,7 +10,7 @@ READY := $(VENV)/installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint bench lock clean
+.PHONY: help demo test test-all lint docs bench lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -32,6 +32,10 @@ lint: $(READY)  ## style, types, and a lock without addresses
 	lint-imports
 	@! grep -nE '://|@ |--(extra-)?index-url|--find-links' constraints.txt
 
+docs: $(READY)  ## the documents as a site in site/; a link that leads nowhere is an error
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	@echo "site/index.html is ready; to search in it: python -m http.server -d site"
+
 bench: $(READY)  ## run every benchmark and render benchmarks/README.md; an hour
 	@for name in start steps convert scaling memory tfrecord loader verify train predict silent; do echo "$$name"; \
 	  python benchmarks/bench_$$name.py --json benchmarks/results/$$name.json || exit 1; done
@@ -41,7 +45,7 @@ lock: $(READY)  ## pin the newest versions anew in constraints.txt; needs uv
 	python .ci/lock.py $(UV)
 
 clean:  ## remove what was made from the data, and caches; not data/, .venv/ or DVC's cache
-	rm -rf shards shards.incomplete model model.incomplete evaluation evaluation.incomplete report dvc_plots build dist .benchmarks
+	rm -rf shards shards.incomplete model model.incomplete evaluation evaluation.incomplete report dvc_plots site build dist .benchmarks
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find pipeline tests benchmarks .ci -name __pycache__ -type d -prune -exec rm -rf {} +
 

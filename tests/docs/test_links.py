@@ -12,7 +12,8 @@ DOCUMENTS = [
     "README.md",
     "CHANGELOG.md",
     "data/README.md",
-    *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
+    "benchmarks/README.md",
+    *(p.relative_to(ROOT).as_posix() for p in (ROOT / "docs").rglob("*.md")),
 ]
 
 

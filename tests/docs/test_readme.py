@@ -1,4 +1,4 @@
-"""The commands in the README run as they are printed, and its file tree is the package."""
+"""The commands in the README run as they are printed; its tree and docs/files.md are the package."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ EXCLUDED = {
     "make demo": "installs the whole pinned set; it is what CI and a new user run first",
     "make test": "would run this very test again",
 }
-# Run by tests/unit/test_dvc_stages.py, each with what it must bring about.
-STAGES = {"dvc repro", "dvc metrics show", "dvc plots show", "dvc exp run -S train.epochs=3", "dvc exp show"}
+MAX_PICTURE_BYTES = 150_000
 
 
 def commands() -> list[str]:
     """Return every command line of the README that is to be run here, in order."""
     lines = [line for block in fenced(PAGE, "console") for line in block.splitlines()]
-    return [line for line in lines if line not in EXCLUDED and line not in STAGES]
+    return [line for line in lines if line not in EXCLUDED]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_command_is_run_or_accounted_for() -> None:
     """No command is excluded that the README does not show, and some are left to be run."""
     lines = {line for block in fenced(PAGE, "console") for line in block.splitlines()}
-    assert set(EXCLUDED) | STAGES <= lines
+    assert set(EXCLUDED) <= lines
     assert len(commands()) >= 6
 
 
@@ -70,9 +69,9 @@ def test_reading_code_runs(code: str, folder: Path) -> None:
     run_script("python read.py", folder)
 
 
-def test_file_tree_is_the_package() -> None:
-    """The tree at the end names every folder and module of the package, and no other."""
-    tree = PAGE.partition("## Files")[2].partition("    tests/")[0]
+def test_files_are_those_of_the_package() -> None:
+    """The tree of docs/files.md names every folder and module of the package, and no other."""
+    tree = document("docs/files.md").partition("    tests/")[0]
     folders: list[str] = []
     named = set()
     for indent, name in re.findall(r"^    ((?:  )*)(\w+(?:/|\.py))", tree, re.MULTILINE):
@@ -81,3 +80,16 @@ def test_file_tree_is_the_package() -> None:
     package = [path for path in (ROOT / "pipeline").rglob("*.py") if path.name != "__main__.py"]
     modules = {path.relative_to(ROOT).as_posix() for path in package}
     assert named == {module.removesuffix("__init__.py") for module in modules}
+
+
+def test_every_package_is_in_the_tree() -> None:
+    """The tree at the end of the README names every folder of the package, and no other."""
+    tree = PAGE.partition("## Files")[2].partition("    tests/")[0]
+    named = set(re.findall(r"(\w+)/", tree)) - {"pipeline"}
+    assert named == {path.parent.name for path in (ROOT / "pipeline").glob("*/__init__.py")}
+
+
+def test_the_picture_is_small() -> None:
+    """What the README shows is in the repository, and loads at once."""
+    [picture] = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", PAGE)
+    assert 0 < (ROOT / picture).stat().st_size <= MAX_PICTURE_BYTES
