@@ -133,7 +133,7 @@ def test_the_base_works_without_extras(base: Path, tmp_path: Path) -> None:
 
 
 def test_the_base_is_small() -> None:
-    """All that an installation of the base brings has less than 500 MB, and about as many as the page says."""
+    """What an installation of the base brings has less than 500 MB, and about as many as the page says."""
     files = [
         file.locate()
         for name in required(Requirement(NAME))

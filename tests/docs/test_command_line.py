@@ -10,7 +10,7 @@ import click
 import pytest
 
 from pipeline.cli import cli
-from support.documents import ROOT, document
+from support.documents import ROOT, document, fenced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,11 @@ def commands(group: click.Group, path: str = "pipeline") -> Iterator[tuple[str, 
 
 
 COMMANDS = dict(commands(cli))
+PAGES = [
+    "README.md",
+    "data/README.md",
+    *(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md")),
+]
 TERMS = {"activation", "optimizer", "learning_rate"}  # terms of the trade; the values are shown
 
 
@@ -46,6 +51,36 @@ def test_help_shows_examples_that_are_accepted(name: str) -> None:
         assert line.startswith(name)
         words = shlex.split(re.split(" [<>] ", line)[0], comments=True)[len(name.split()) :]
         COMMANDS[name].make_context(name, words)
+
+
+def shown(page: str) -> list[str]:
+    """Return the calls of `pipeline` in the code of a page, those of several lines as one."""
+    text = re.sub(r"\\\n\s*", "", document(page))
+    code = "\n".join([*fenced(text, "console"), *indented(text)])
+    return re.findall(r"^ *(pipeline [a-z].*)$", code, re.MULTILINE)
+
+
+def indented(text: str) -> list[str]:
+    """Return the lines that are code because they are indented."""
+    return [line for line in text.splitlines() if line.startswith("    ")]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_documents_show_commands_that_are_accepted(page: str) -> None:
+    """Each command in a document calls a command there is, with options and values it accepts."""
+    for line in shown(page):
+        words = shlex.split(re.split(r" (?:[<>|]|\|\|) ", line)[0], comments=True)
+        call = next(name for name in COMMANDS if f"{' '.join(words)} ".startswith(f"{name} "))
+        arguments = words[len(call.split()) :]
+        if "--help" not in arguments:
+            COMMANDS[call].make_context(call, arguments)
+
+
+def test_commands_are_found_in_documents() -> None:
+    """Those in fences, those that are indented, those of two lines."""
+    assert "pipeline convert raw.csv shards/" in shown("README.md")
+    assert "pipeline train shards/ --strategy mirrored" in shown("docs/training.md")
+    assert any("--on-missing mean" in line for line in shown("docs/tutorial.md"))
 
 
 @pytest.mark.parametrize("name", ["pipeline", "pipeline fetch", *COMMANDS])
@@ -78,6 +113,4 @@ def test_every_option_has_help(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_documents_mention_every_command(name: str) -> None:
     """README or docs tell of every command."""
-    written = set(ROOT.glob("docs/**/*.md")) - {ROOT / "docs" / "cli.md"}  # which is made of the help
-    pages = ["README.md", "data/README.md", *(path.relative_to(ROOT).as_posix() for path in written)]
-    assert any(name in document(page) for page in pages)
+    assert any(name in document(page) for page in PAGES)
