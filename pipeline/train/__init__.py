@@ -261,9 +261,10 @@ def _warnings(work: _Work) -> tuple[str, ...]:
         warnings.append(f"no test records: the metrics are of the {used} split")
     if smaller := work.options.smaller_batch(work.feed.num_records("train")):
         steps, patience = work.feed.num_steps, work.options.patience
+        other = "" if work.options.model == "resnet" else "--model resnet, or "
         warnings.append(
-            f"an epoch has {steps} steps only, so --patience {patience} may have ended it too early:"
-            f" pass --batch-size {smaller}, or --model resnet"
+            f"short epochs (steps: {steps}) and --patience {patience} may have ended it too early:"
+            f" pass {other}--batch-size {smaller}"
         )
     return tuple(warnings)
 
