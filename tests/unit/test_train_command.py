@@ -82,13 +82,16 @@ def test_the_summary_as_json_has_figures_and_history(tmp_path: Path, pipeline_co
     """One object on standard output: figures, every epoch, and who took part."""
     text = "label,a,b\n" + "".join(f"{i % 2},{i % 2 + 0.1 * (i % 7)},{i % 5}\n" for i in range(200))
     shards = convert_text(text, tmp_path / "data", make_options()).folder
-    words = ("--layers", "4", "--epochs", "2", "--batch-size", "16", "--json")
+    words = ("--layers", "4", "--epochs", "2", "--batch-size", "32", "--json")
     outcome = pipeline_command("train", shards, "-o", tmp_path / "model", *words)
     assert outcome.status == 0, outcome.stderr
     summary = json.loads(outcome.stdout)
     assert [record["epoch"] for record in summary["history"]] == [1, 2]
     assert set(summary["history"][0]) >= {"loss", "metric", "val_loss", "learning_rate", "records_per_second"}
     assert (summary["rank"], summary["world_size"], summary["epochs"]) == (0, 1, 2)
+    assert [warning.partition(": pass ")[2] for warning in summary["warnings"]] == [
+        "--model resnet, or --batch-size 16"
+    ]
     assert summary["metrics"] == {
         name: value
         for name, value in json.loads((tmp_path / "model" / "metrics.json").read_text()).items()
