@@ -128,6 +128,12 @@ KINDS = {
     "compact": Kind(write=write_compact),
     "wide": Kind(write=write_wide),
     "long texts": Kind(write=write_long_texts, options=("--keep", "name")),
+    # By other rules than the rank of the key: cells are gathered for each split, and all looked at before.
+    "stratified": Kind(
+        write=lambda path: fetch_simulated(path, num_records=120_000, seed=5), options=("--stratify",)
+    ),
+    "grouped by long texts": Kind(write=write_long_texts, options=("--group-by", "name")),
+    "by ten moments": Kind(write=write_compact, options=("--time-split", "f8")),
 }
 
 
