@@ -31,6 +31,7 @@ class Case:
     figure: str
     least: float
     shown: tuple[str, ...]
+    level: str = "--keep"
 
 
 CASES = {
@@ -51,6 +52,7 @@ CASES = {
         figure="auc",
         least=0.95,
         shown=("ROC", "Confusion", "drop in AUC", "AUC by level"),
+        level="--categorical",
     ),
     "a number": Case(
         label=lambda a, b: 250 + 20 * a - 10 * b,
@@ -76,13 +78,14 @@ def test_the_whole_way(name: str, tmp_path: Path, pipeline_command: Command) -> 
         assert (outcome.status, outcome.stderr) == (0, "")
         return outcome.stdout
 
-    run("convert", tmp_path / "raw.csv", shards, "--label", "kind", "--keep", "level", "--quiet")
+    run("convert", tmp_path / "raw.csv", shards, "--label", "kind", case.level, "level", "--quiet")
     label = read(shards / "manifest.json")["label"]
     assert (label["kind"], tuple(label["classes"])) == (case.kind, case.classes)
     run("train", shards, "-o", model, *TINY, "--quiet")
     assert {row["metric"] for row in read(model / "metric.json")} == {case.metric}
     summary = json.loads(run("evaluate", model, shards, "-o", judged, "--slice", "level", "--json"))
     assert summary["metrics"][case.figure] > case.least
+    assert ("level" in summary["importance"]) == (case.level == "--categorical")
     assert max(summary["importance"], key=summary["importance"].get) in "ab"
     run("predict", model, tmp_path / "raw.csv", tmp_path / "predicted.csv", "--quiet")
     with (tmp_path / "predicted.csv").open(encoding="utf-8", newline="") as file:

@@ -14,6 +14,7 @@ from pipeline.convert import convert, writing
 from pipeline.convert.tracers import MAX_HELD, MAX_TRACERS, MIN_OFFERED, Tracers, offered, traced
 from pipeline.errors import DiskError
 from pipeline.runs.run import Run
+from pipeline.splitting.rule import SplitRule
 from support.datasets import Dataset, convert_text, make_options
 from support.texts import numbered_text
 
@@ -110,6 +111,21 @@ def test_tracers_stand_where_the_manifest_says(fresh_folder: Callable[[], Path],
     splits = np.searchsorted([2397, 2697], dataset.manifest["shuffle"]["ranks"], side="right")
     assert set(splits.tolist()) == {0, 1, 2}
     assert dataset.manifest["splits"]["train"]["records"] == 2397
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        SplitRule(name="stratify"),
+        SplitRule(name="group", column="f1"),
+        SplitRule(name="time", column="f0"),
+    ],
+    ids=lambda rule: rule.name,
+)
+def test_tracers_are_found_however_splits_are_made(fresh_folder: Callable[[], Path], rule: SplitRule) -> None:
+    """Where splits are no intervals of keys, places are those in train, val and test all the same."""
+    options = make_options(range_bytes=30_000, keep=("id",), shard_bytes=6000, rule=rule)
+    assert_true(convert_text(numbered_text(NUM_RECORDS), fresh_folder(), options), list(range(NUM_RECORDS)))
 
 
 def test_tracers_survive_a_continuation(
