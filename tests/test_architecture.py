@@ -24,8 +24,8 @@ MAX_LINES = 300
 HOMES = {
     "click": ["cli"],
     "rich": ["cli"],
-    "dask": ["engine/dask.py"],
-    "distributed": ["engine/dask.py"],
+    "dask": ["engine/dask.py", "engine/clusters.py"],
+    "distributed": ["engine/dask.py", "engine/clusters.py"],
     "polars": ["source", "loader"],
     "pyarrow": ["source", "runs", "formats", "convert", "loader", "predict"],
     "tensorflow": ["backend.py", "loader", "models", "train", "evaluate", "predict"],

@@ -163,7 +163,7 @@ def summary_json(summary: ConvertSummary) -> dict[str, Any]:
         "seconds": round(summary.seconds, 3),
         "text_bytes": summary.text_bytes,
         "spilled_bytes": summary.spilled_bytes,
-        "peak_memory_bytes": peak_memory_bytes(),
+        "peak_memory_bytes": summary.worker_bytes,
     }
 
 
@@ -207,7 +207,7 @@ def _performance(summary: ConvertSummary, memory_bytes: int) -> str:
         [
             speed(summary.text_bytes / seconds, "bytes"),
             f"{speed(summary.manifest.records.read / seconds, 'records')[:-2]} records/s",
-            f"peak memory {memory(peak_memory_bytes())} of {memory(memory_bytes)}",
+            f"peak memory {memory(summary.worker_bytes)} of {memory(memory_bytes)}",
             spilled or "nothing spilled to disk",
         ]
     )
@@ -216,16 +216,3 @@ def _performance(summary: ConvertSummary, memory_bytes: int) -> str:
 def _num_shards(split: Split) -> int:
     """The number of shards, each counted once however many formats it has."""
     return len({Path(shard.path).stem for shard in split.shards})
-
-
-def peak_memory_bytes() -> int:
-    """Return the most memory that this process has had; 0 where the system does not tell.
-
-    Not `ru_maxrss`: of a new process, that begins with the peak of whoever started it.
-    """
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-    except OSError:
-        return 0
-    peak = next((line for line in status.splitlines() if line.startswith("VmHWM:")), "VmHWM: 0 kB")
-    return int(peak.split()[1]) << 10

@@ -60,15 +60,16 @@ __all__ = ["ConvertSummary", "convert", "make_plan"]
 class ConvertSummary:
     """What was done: the manifest, and what must not be in it because it changes from run to run.
 
-    `text_bytes` of uncompressed text were read, `spilled_bytes` of runs were on disk for a while; both are 0
-    if an earlier process had done all the work.
+    `text_bytes` of uncompressed text were read, `spilled_bytes` of runs were on disk for a while, the largest
+    process at work had `worker_bytes` of memory; all are 0 if an earlier process had done all the work.
     """
 
     target: AnyPath
     manifest: Manifest
-    seconds: float
+    seconds: float = 0.0
     text_bytes: int = 0
     spilled_bytes: int = 0
+    worker_bytes: int = 0
 
 
 def convert(
@@ -99,30 +100,15 @@ def convert(
         journal = Journal(stage.folder, plan)
         if stage.published_request() == journal.request_digest():
             stage.discard()  # all that an earlier process, killed, had left to do
-            done = _Done(manifest=load(target))
+            done = ConvertSummary(target=target, manifest=load(target))
         else:
             done = _run(plan, target, stage, journal, progress)
-    return ConvertSummary(
-        target=target,
-        manifest=done.manifest,
-        seconds=time.monotonic() - began,
-        text_bytes=done.text_bytes,
-        spilled_bytes=done.spilled_bytes,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Done:
-    """What a run came to; see `ConvertSummary`."""
-
-    manifest: Manifest
-    text_bytes: int = 0
-    spilled_bytes: int = 0
+    return dataclasses.replace(done, target=target, seconds=time.monotonic() - began)
 
 
 def _run(
     plan: ConvertPlan, target: AnyPath, stage: AnyStaging, journal: Journal, progress: Progress
-) -> _Done:
+) -> ConvertSummary:
     """Begin or continue; what could not help another attempt is not left behind."""
     try:
         check_target(target, overwrite=plan.options.overwrite)
@@ -142,10 +128,11 @@ def _run(
         raise
 
 
-def _convert(plan: ConvertPlan, stage: AnyStaging, journal: Journal, progress: Progress) -> _Done:
+def _convert(plan: ConvertPlan, stage: AnyStaging, journal: Journal, progress: Progress) -> ConvertSummary:
     with _working(plan, stage, journal) as begin_work:
         accounts, work = _read(plan, stage, journal, begin_work, progress)
         manifest = _write(plan, accounts, work, stage.dataset, progress)
+        worker_bytes = work.worker_bytes()
     if accounts.rejects:
         rejects = rejects_jsonl(plan, accounts)
         write_text(stage.dataset / REJECTS_NAME, rejects)
@@ -154,10 +141,12 @@ def _convert(plan: ConvertPlan, stage: AnyStaging, journal: Journal, progress: P
     names = [entry.path for split in manifest.splits.values() for entry in split.shards]
     names += [MANIFEST_NAME, *([REJECTS_NAME] if accounts.rejects else [])]
     stage.publish(request=journal.request_digest(), names=names)
-    return _Done(
+    return ConvertSummary(
+        target=stage.target,
         manifest=manifest,
         text_bytes=sum(account.num_text_bytes for account in accounts.files),
         spilled_bytes=sum(finished.run.num_bytes for finished in journal.runs),
+        worker_bytes=worker_bytes,
     )
 
 
@@ -169,7 +158,7 @@ def _working(plan: ConvertPlan, stage: AnyStaging, journal: Journal) -> Iterator
         return
     from pipeline.convert.cluster import ClusterWork, connected  # noqa: PLC0415  # loads Dask
 
-    with connected(plan) as engine:
+    with connected(plan, stage.folder) as engine:
         yield lambda: ClusterWork(plan, journal, stage.folder, engine)
 
 

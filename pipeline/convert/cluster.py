@@ -2,7 +2,7 @@
 
 Workers read the source and write runs and shards by themselves; only summaries, moments and the entries of
 shards come back. Neighbours: `cluster_tasks` is what a worker does, `exchange` how large tasks are, `work`
-does the same with threads, `engine.dask` maps.
+does the same with threads, `engine.dask` maps, `engine.clusters` has the cluster.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import os
 from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
+
+import xxhash
 
 from pipeline import moments as moments_of
 from pipeline.convert import vocabulary
@@ -27,7 +29,8 @@ from pipeline.convert.cluster_tasks import (
     write_task,
 )
 from pipeline.convert.exchange import exchange_of
-from pipeline.engine.dask import existing_cluster, local_cluster, reported
+from pipeline.convert.memory import peak_memory_bytes
+from pipeline.engine.clusters import existing_cluster, local_cluster, reported
 from pipeline.errors import InputError, UsageError
 from pipeline.runs.ranks import RankIndex
 from pipeline.runs.splits import Census, SplitIndex
@@ -169,6 +172,10 @@ class ClusterWork:
                 self._journal.add_shard(shard)
             yield index, shards
 
+    def worker_bytes(self) -> int:
+        """Return the most memory that one of the workers has had."""
+        return max(self._engine.of_workers(peak_memory_bytes), default=0)
+
     def _gathering(self) -> Shared:
         window_bytes = self._exchange.window_bytes
         return dataclasses.replace(
@@ -177,19 +184,22 @@ class ClusterWork:
 
 
 @contextmanager
-def connected(plan: ConvertPlan) -> Iterator[DaskEngine]:
+def connected(plan: ConvertPlan, folder: AnyPath) -> Iterator[DaskEngine]:
     """Yield the engine that the options name: an existing cluster, or one of processes on this machine.
+
+    `folder` is where its tasks write.
 
     Raises:
         MissingExtraError: Dask is not installed.
-        WorkersLostError: there is no such scheduler, or it has no workers.
+        WorkersLostError: there is no such scheduler, or it has too few workers.
     """
     options = plan.options
+    name = xxhash.xxh3_64_hexdigest(str(absolute(folder)).encode())
     if options.scheduler:
-        cluster = existing_cluster(options.scheduler)
+        cluster = existing_cluster(options.scheduler, name=name, num_workers=options.num_workers or 1)
     else:
         num_workers = options.num_workers or len(os.sched_getaffinity(0))
-        cluster = local_cluster(num_workers, prepare=prepare)
+        cluster = local_cluster(num_workers, name=name, prepare=prepare)
     with cluster as engine, reported(engine, options.performance_report):
         try:
             yield engine

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import gc
 import math
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -90,3 +91,16 @@ def settle_process() -> None:
     gc.freeze()  # what is loaded by now stays: not to be looked through again with every collection
     # Arrow's own pool keeps 14 MiB for half a MiB in use, out of `--memory`.
     pa.set_memory_pool(pa.system_memory_pool())
+
+
+def peak_memory_bytes() -> int:
+    """Return the most memory that this process has had; 0 where the system does not tell.
+
+    Not `ru_maxrss`: of a new process, that begins with the peak of whoever started it.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    peak = next((line for line in status.splitlines() if line.startswith("VmHWM:")), "VmHWM: 0 kB")
+    return int(peak.split()[1]) << 10

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pipeline import moments as moments_of
 from pipeline.convert import vocabulary
+from pipeline.convert.memory import peak_memory_bytes
 from pipeline.convert.reading import read_range
 from pipeline.convert.writing import moments_of_batches, stretches, write_shard
 from pipeline.engine.local import map_tasks
@@ -74,6 +75,9 @@ class Work(Protocol):
 
     def write(self, specs: Sequence[ShardSpec], finish: Finish) -> Generator[WrittenShard, None, None]:
         """Write the shards that are not there yet; yield all of them in order."""
+
+    def worker_bytes(self) -> int:
+        """Return the most memory that a process at work has had."""
 
 
 class ThreadWork:
@@ -175,6 +179,10 @@ class ThreadWork:
             return shard
 
         yield from map_tasks(write, specs, num_workers=self._plan.memory.num_threads)
+
+    def worker_bytes(self) -> int:
+        """See `Work.worker_bytes`."""
+        return peak_memory_bytes()
 
 
 def all_ranges(plan: ConvertPlan, *, streamed: bool) -> Iterator[RangeTask]:

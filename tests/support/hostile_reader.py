@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.cli.convert_page import peak_memory_bytes
+from pipeline.convert.memory import peak_memory_bytes
 from pipeline.errors import PipelineError
 from pipeline.loader import batches, check_dataset
 from pipeline.loader.column import read_column

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.cli.convert_page import peak_memory_bytes
 from pipeline.cli.page import Page
+from pipeline.convert.memory import peak_memory_bytes
 from support.terminal import run_in_terminal
 
 if TYPE_CHECKING:
