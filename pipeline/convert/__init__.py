@@ -19,10 +19,11 @@ from pipeline.convert.describing import build_manifest, fingerprint, rejects_ent
 from pipeline.convert.disk import check_room
 from pipeline.convert.dividing import divide
 from pipeline.convert.journal import Journal
-from pipeline.convert.planning import make_plan
+from pipeline.convert.planning import make_plan, num_threads
 from pipeline.convert.train_split import check_finite, vocabularies_of
 from pipeline.convert.work import ThreadWork
 from pipeline.convert.writing import Finish
+from pipeline.engine.local import map_tasks
 from pipeline.errors import (
     InputError,
     PipelineError,
@@ -194,8 +195,9 @@ def _read_ranges(plan: ConvertPlan, work: Work, progress: Progress) -> tuple[Acc
         if error.line is not None and not isinstance(error, TooManyRejectsError):
             error.line += accounts.lines_before(error.path)
         raise
-    for file in plan.files:
-        check_unchanged(file)
+    threads = num_threads([file.path for file in plan.files])
+    for _ in map_tasks(check_unchanged, plan.files, num_workers=threads):
+        pass
     if work.index().num_records != accounts.num_kept:
         # A stream has no size: it may end before what an unfinished run read of it.
         raise SourceChangedError(

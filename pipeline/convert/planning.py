@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.convert import memory
 from pipeline.convert.disk import plan_disk
+from pipeline.engine.local import map_tasks
 from pipeline.errors import FieldCountError, LabelError, OptionError, PipelineError, TextColumnError
 from pipeline.keys import split_sizes
 from pipeline.plan import ConvertPlan, Estimates, cut_shards, record_bytes, row_group_records
@@ -16,13 +17,15 @@ from pipeline.source import cells, columns
 from pipeline.source import sniff as sniffing
 from pipeline.splitting.rule import with_role, with_split_column
 from pipeline.standard_input import StandardInput
-from pipeline.storage.paths import system_errors_told
+from pipeline.storage.paths import is_local, system_errors_told
 
 if TYPE_CHECKING:
     from pipeline.plan import ConvertOptions, MemoryPlan, SourceFile
     from pipeline.schema import Column, LabelKind, Reading, Schema
     from pipeline.source.sniff import Sniffed
     from pipeline.storage.paths import SourcePath
+
+NETWORK_THREADS = 32  # each waits for an answer of some ten milliseconds
 
 
 def make_plan(sources: SourcePath | Sequence[SourcePath], options: ConvertOptions) -> ConvertPlan:
@@ -40,10 +43,7 @@ def make_plan(sources: SourcePath | Sequence[SourcePath], options: ConvertOption
     except PipelineError as error:
         error.path = str(sources[0])
         raise
-    files = [sniffed.file]
-    for source in sources[1:]:
-        with system_errors_told(source, hint="check the disk"):
-            files.append(sniffing.sniff_further(source, sniffed))
+    files = [sniffed.file, *_further(sources[1:], sniffed)]
     estimates = _estimate(files, sniffed, schema, options)
     memory_plan = _memory(sniffed, schema, options, estimates)
     text_bytes = _text_bytes_per_record(sniffed, schema.texts)
@@ -57,6 +57,21 @@ def make_plan(sources: SourcePath | Sequence[SourcePath], options: ConvertOption
         memory=memory_plan,
         disk=plan_disk(files, schema, options, estimates, memory_plan, text_bytes_per_record=text_bytes),
     )
+
+
+def _further(sources: Sequence[SourcePath], first: Sniffed) -> list[SourceFile]:
+    """Return what the further files are; of a store, many are asked for at the same time."""
+
+    def sniff(source: SourcePath) -> SourceFile:
+        with system_errors_told(source, hint="check the disk"):
+            return sniffing.sniff_further(source, first)
+
+    return list(map_tasks(sniff, sources, num_workers=num_threads(sources)))
+
+
+def num_threads(sources: Sequence[SourcePath]) -> int:
+    """Return how many of the files to look at at the same time: it takes long where a network is asked."""
+    return 1 if all(is_local(source) for source in sources) else NETWORK_THREADS
 
 
 def _check_engine(sources: Sequence[SourcePath], options: ConvertOptions) -> None:

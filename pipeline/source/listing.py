@@ -6,6 +6,7 @@ point by code point. Neighbours: `sniff` looks into them.
 
 from __future__ import annotations
 
+import functools
 import glob
 import re
 from collections import Counter
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import OptionError, SourceNotFoundError
 from pipeline.standard_input import StandardInput
-from pipeline.storage.paths import absolute, locate, system_errors_told
+from pipeline.storage.paths import locate, system_errors_told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +40,10 @@ def list_sources(named: Sequence[str]) -> tuple[SourcePath, ...]:
             raise OptionError("standard input cannot be read together with files", hint="name files alone")
         return (StandardInput(),)
     files = [file for text in named for file in _files_of(text)]
-    twice = [place for place, count in Counter(str(absolute(file)) for file in files).items() if count > 1]
+    real = (
+        file.resolve() if isinstance(file, Path) else file for file in files
+    )  # links lead to the same records
+    twice = [place for place, count in Counter(map(str, real)).items() if count > 1]
     if twice:
         raise OptionError(f"a source is named twice: {twice[0]}", hint="name every file once")
     return tuple(files)
@@ -52,7 +56,8 @@ def _files_of(text: str) -> list[SourcePath]:
             return _local_files(path, text)
         if PATTERN.search(text):
             found = sorted(path.fs.glob(path.path))
-            return _or_none([locate(path.fs.unstrip_protocol(name)) for name in found], text)
+            again = functools.partial(type(path), protocol=path.protocol, **path.storage_options)
+            return _or_none([again(name) for name in found], text)
         if path.protocol not in {"http", "https"} and path.is_dir():
             inside = [entry for entry in path.iterdir() if CSV_NAME.fullmatch(entry.name)]
             return _or_none(sorted(inside, key=str), text)

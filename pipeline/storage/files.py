@@ -12,20 +12,20 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.storage.paths import names_in
+from pipeline.storage.paths import is_object_store, names_in, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
+    from upath import UPath
+
     from pipeline.storage.paths import AnyPath
 
 HEAD_BYTES = 4096  # what tells one shard from another without reading either
 PARTIAL = ".partial"
 PART_BYTES = 8 << 20  # of an upload: 10,000 of them, S3's limit, make 80 GB; fsspec's own 50 MiB are memory
-# Where an object appears at once and whole; elsewhere (sftp, …) fsspec writes in place.
-OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "adl", "oci", "oss", "r2", "memory"}
 
 
 class WholeFile:
@@ -33,19 +33,20 @@ class WholeFile:
 
     def __init__(self, path: AnyPath) -> None:
         self._path = path
-        self._aside = path if _appears_whole(path) else path.with_name(_aside_name(path.name))
+        self._aside = path if is_object_store(path) else path.with_name(_aside_name(path.name))
         self._file: Any
         if isinstance(self._aside, Path):
             self._file = self._aside.open("wb", buffering=0)
         else:
-            self._file = self._aside.fs.open(self._aside.path, "wb", block_size=PART_BYTES)
+            self._file = store_of(self._aside).open(self._aside.path, "wb", block_size=PART_BYTES)
 
     def write(self, data: bytes | memoryview) -> int:
         """Append `data`, any buffer of bytes."""
         view = memoryview(data).cast("B")
         done = 0
         while done < len(view):
-            done += self._file.write(view[done:])
+            written = self._file.write(view[done:])
+            done = len(view) if written is None else done + written  # None, says paramiko, is all
         return len(view)
 
     def publish(self) -> None:
@@ -58,13 +59,13 @@ class WholeFile:
             return
         self._file.close()
         if not isinstance(self._aside, Path) and self._aside is not self._path:
-            self._path.fs.mv(self._aside.path, self._path.path)
+            store_of(self._path).mv(self._aside.path, self._path.path)
 
     def close(self) -> None:
         """Close without publishing, unless that is done."""
         if self._file.closed:
             return
-        if _appears_whole(self._path):
+        if is_object_store(self._path):
             # Closing would complete the upload.
             self._file.discard()
             self._file.closed = True
@@ -140,14 +141,17 @@ class Log:
                 os.fsync(file.fileno())
             fsync_directory(self._path.parent)
             return
-        self._path.with_name(f"{self._path.name}.{self._num_entries:08d}").write_bytes(entry)
+        place = self._path.with_name(f"{self._path.name}.{self._num_entries:08d}")
+        store_of(place).pipe_file(place.path, entry)
         self._num_entries += 1
 
     def read(self) -> bytes:
         """Return all entries, one after the other; b"" where there is none."""
         if isinstance(self._path, Path):
             return self._path.read_bytes() if self._path.exists() else b""
-        return b"".join(found.read_bytes() for found in self._objects())
+        places = [str(found.path) for found in self._objects()]
+        entries = self._path.fs.cat(places) if places else {}  # many at the same time
+        return b"".join(entries[place] for place in places)
 
     def replace(self, entries: Sequence[bytes]) -> None:
         """Put `entries` in the place of all that are there; at once, on a disk."""
@@ -170,7 +174,8 @@ class Log:
             found.unlink()
         self._num_entries = 0
 
-    def _objects(self) -> list[AnyPath]:
+    def _objects(self) -> list[UPath]:
+        assert not isinstance(self._path, Path)  # noqa: S101  # nobody else asks
         names = [name for name in names_in(self._path.parent) if name.startswith(f"{self._path.name}.")]
         return [self._path.with_name(name) for name in names]
 
@@ -178,10 +183,6 @@ class Log:
 def _aside_name(name: str) -> str:
     # Of its own for each writer: two workers of a cluster may do the same task at the same time.
     return f"{name}.{os.getpid():x}-{secrets.token_hex(4)}{PARTIAL}"
-
-
-def _appears_whole(path: AnyPath) -> bool:
-    return not isinstance(path, Path) and path.protocol in OBJECT_STORES
 
 
 def fsync_directory(path: AnyPath) -> None:

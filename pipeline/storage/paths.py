@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,7 +37,10 @@ Place = TypeVar("Place", bound="SourcePath")
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 HTTP = {"http", "https"}
-EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"} | dict.fromkeys(HTTP, "remote")
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "sftp": "sftp", "ssh": "sftp"}
+EXTRAS |= dict.fromkeys(HTTP, "remote")
+# Here an object appears at once and whole, and there are no folders; elsewhere (sftp, …) files grow in place.
+OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "adl", "oci", "oss", "r2", "memory"}
 # The libraries beneath fsspec have trees of errors of their own; their packages tell them from our faults.
 STORE_PACKAGES = {"adlfs", "aiobotocore", "aiohttp", "azure", "botocore", "fsspec", "gcsfs", "google"}
 STORE_PACKAGES |= {"paramiko", "s3fs"}
@@ -98,10 +101,21 @@ def shown(path: SourcePath) -> str:
     return str(path)
 
 
+def store_of(path: UPath) -> Any:  # noqa: ANN401  # fsspec has no types
+    """Return the file system of `path` for the thread that asks.
+
+    A connection that waits for its answers (sftp, …) is of one thread; where many can wait, there is but one.
+    """
+    store = path.fs
+    if store.async_impl:
+        return store
+    return type(store)(*store.storage_args, **store.storage_options)  # fsspec keeps one for each thread
+
+
 def size_of(path: AnyPath) -> int:
     """Return the size of a file in bytes; -1 where there is none."""
     try:
-        return path.stat().st_size
+        return path.stat().st_size if isinstance(path, Path) else int(store_of(path).info(path.path)["size"])
     except FileNotFoundError:
         return -1
 
@@ -116,10 +130,17 @@ def names_in(folder: AnyPath) -> list[str]:
         return []
 
 
+def is_object_store(path: SourcePath) -> bool:
+    """Return whether `path` is in a store of objects: each appears at once, whole, and in no folder."""
+    return not is_local(path) and getattr(path, "protocol", "") in OBJECT_STORES
+
+
 def make_folder(folder: AnyPath) -> None:
-    """Make `folder`, and those above it; a store has none."""
+    """Make `folder`, and those above it; a store of objects has none."""
     if isinstance(folder, Path):
         folder.mkdir(parents=True, exist_ok=True)
+    elif not is_object_store(folder):
+        folder.fs.makedirs(folder.path, exist_ok=True)
 
 
 def remove_tree(folder: AnyPath) -> None:
@@ -130,6 +151,21 @@ def remove_tree(folder: AnyPath) -> None:
     folder.fs.invalidate_cache()
     if folder.fs.exists(folder.path):
         folder.fs.rm(folder.path, recursive=True)
+
+
+def abort_uploads(folder: UPath) -> None:
+    """Forget uploads into `folder` that were begun and will not be ended: S3 keeps them, and bills for them.
+
+    Whoever may not do that leaves it to a rule of the bucket, `AbortIncompleteMultipartUpload`.
+    """
+    if folder.protocol not in {"s3", "s3a"}:
+        return
+    bucket, _, prefix = folder.path.partition("/")
+    with suppress(OSError):
+        listed = folder.fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=f"{prefix}/")
+        for upload in listed.get("Uploads", ()):
+            place = {"Bucket": bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+            folder.fs.call_s3("abort_multipart_upload", **place)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from pipeline.manifest import MANIFEST_NAME
 from pipeline.storage.exchange import exchange
 from pipeline.storage.files import PARTIAL, fsync_directory, write_text
 from pipeline.storage.lock import LOCK_NAME, owned
-from pipeline.storage.paths import names_in, remove_tree, system_errors_told
+from pipeline.storage.paths import make_folder, names_in, remove_tree, system_errors_told
 from pipeline.storage.store import INCOMPLETE, RECEIPT_NAME, StoreStaging
 
 if TYPE_CHECKING:
@@ -229,4 +229,6 @@ def staging_anywhere(target: AnyPath) -> Iterator[AnyStaging]:
             yield stage
         return
     with system_errors_told(target, hint="run the same command again: it continues"):
-        yield StoreStaging(target)
+        in_store = StoreStaging(target)
+        make_folder(in_store.folder)  # where there are folders
+        yield in_store

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import SourceNotFoundError, StoreError
 from pipeline.standard_input import StandardInput
-from pipeline.storage.paths import HTTP, STORE_HINT, shown, system_errors_told
+from pipeline.storage.paths import HTTP, STORE_HINT, shown, store_of, system_errors_told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -59,8 +59,9 @@ def state_of(path: SourcePath) -> tuple[int, int]:
         stat = path.stat()
         return stat.st_size, stat.st_mtime_ns
     with reading(path):
-        path.fs.invalidate_cache()
-        info: dict[str, Any] = path.fs.info(path.path)
+        store = store_of(path)
+        store.invalidate_cache()
+        info: dict[str, Any] = store.info(path.path)
     mark = next((str(info[key]) for key in MARKS if info.get(key)), "")
     size = info.get("size")
     return -1 if size is None else int(size), zlib.crc32(mark.encode())
@@ -112,7 +113,7 @@ def read_many(wanted: Sequence[tuple[AnyPath, int, int]]) -> list[bytes]:
             found[place] = read_at(*wanted[place])
         return found
     with reading(first):
-        parts = first.fs.cat_ranges(
+        parts = store_of(first).cat_ranges(
             [wanted[place][0].path for place in places],  # type: ignore[union-attr]  # all in one store
             [wanted[place][1] for place in places],
             [wanted[place][1] + wanted[place][2] for place in places],
@@ -144,7 +145,7 @@ def streamed(path: SourcePath, *, block_bytes: int = STREAM_BYTES) -> Iterator[A
     with reading(path):
         # A server that does not know ranges sends everything, once: with 0 it is read as it comes.
         size = 0 if path.protocol in HTTP else block_bytes
-        with path.fs.open(path.path, "rb", block_size=size) as file:
+        with store_of(path).open(path.path, "rb", block_size=size) as file:
             yield file
 
 
@@ -181,7 +182,7 @@ def _fetched(path: UPath, begin: int, end: int) -> bytes:
         if path.protocol in HTTP:
             found = _fetched_by_http(path, begin, end)
         else:
-            found = path.fs.cat_file(path.path, start=begin, end=end)
+            found = store_of(path).cat_file(path.path, start=begin, end=end)
     if len(found) > end - begin:
         raise StoreError(f"asked for {end - begin} bytes, got {len(found)}", path=shown(path))
     return found
@@ -190,7 +191,7 @@ def _fetched(path: UPath, begin: int, end: int) -> bytes:
 def _fetched_by_http(path: UPath, begin: int, end: int) -> bytes:
     # Not `cat_file`: of a server that does not know ranges it would take all there is.
     try:
-        with path.fs.open(path.path, "rb", block_size=1, size=end, cache_type="none") as file:
+        with store_of(path).open(path.path, "rb", block_size=1, size=end, cache_type="none") as file:
             file.seek(begin)
             found: bytes = file.read(end - begin)
     except ValueError as error:

@@ -1,7 +1,7 @@
-"""Owns the staging folder of a target in an object store, where there are neither renames nor locks.
+"""Owns the staging folder of a target in a store, where there are no locks, and folders have no renames.
 
-A publication copies objects within the store, the manifest last: without it nobody takes what is there for a
-dataset. Neighbours: `staging` does the same on a disk.
+A publication copies objects, or renames files where there are files (sftp, …), the manifest last: without it
+nobody takes what is there for a dataset. Neighbours: `staging` does the same on a disk.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.manifest import MANIFEST_NAME
 from pipeline.storage.files import write_text
-from pipeline.storage.paths import names_in, remove_tree
+from pipeline.storage.paths import abort_uploads, is_object_store, make_folder, names_in, remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from upath import UPath
 
@@ -41,27 +41,40 @@ class StoreStaging:
             self._receipt.unlink()
         for folder in (self.dataset, self.runs):
             remove_tree(folder)
+        self.reopen()
 
     def reopen(self) -> None:
-        """Do nothing: a store has no folders that could be missing."""
+        """Make what is missing of the folders, where a store has any."""
+        for folder in (self.dataset, self.runs):
+            make_folder(folder)
 
     def publish(self, *, request: str, names: Iterable[str]) -> None:
-        """Copy `names` of the dataset to the target, the manifest last; then remove the staging folder.
+        """Bring `names` of the dataset to the target, the manifest last; then remove the staging folder.
 
         A dataset that was there loses its manifest first: what is there in between is no dataset. `request`
         says what was asked for: after a crash, `published_request` gives it back.
         """
-        store, new = self.target.fs, set(names)
+        new = set(names)
         write_text(self._receipt, json.dumps({"request": request}) + "\n")
         old = set(names_in(self.target))
         if MANIFEST_NAME in old:
-            store.rm_file((self.target / MANIFEST_NAME).path)
-        for name in sorted(new - {MANIFEST_NAME}):
-            store.cp_file((self.dataset / name).path, (self.target / name).path)
+            (self.target / MANIFEST_NAME).unlink()
+        make_folder(self.target)
+        self._bring(sorted(new - {MANIFEST_NAME}))
         for name in sorted(old - new):
-            store.rm_file((self.target / name).path)
-        store.cp_file((self.dataset / MANIFEST_NAME).path, (self.target / MANIFEST_NAME).path)
+            (self.target / name).unlink()
+        write_text(self.target / MANIFEST_NAME, (self.dataset / MANIFEST_NAME).read_text(encoding="utf-8"))
         self.discard()
+
+    def _bring(self, names: Sequence[str]) -> None:
+        store = self.target.fs
+        staged = [(self.dataset / name).path for name in names]
+        final = [(self.target / name).path for name in names]
+        if is_object_store(self.target):
+            store.copy(staged, final)  # many at the same time
+            return
+        for one, other in zip(staged, final, strict=True):
+            store.mv(one, other)
 
     def has_receipt(self) -> bool:
         """Whether a publication was begun."""
@@ -78,5 +91,6 @@ class StoreStaging:
         return str(receipt["request"]) if staged == published else None
 
     def discard(self) -> None:
-        """Remove the staging folder and everything in it."""
+        """Remove the staging folder and everything in it, and what dead workers were uploading."""
+        abort_uploads(self.folder)
         remove_tree(self.folder)

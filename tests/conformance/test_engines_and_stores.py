@@ -13,12 +13,14 @@ import pytest
 from pipeline import plan
 from pipeline.convert import convert, planning
 from pipeline.convert.memory import divide
+from pipeline.engine import clusters
 from pipeline.source.listing import list_sources
 from pipeline.storage.paths import locate, names_in
 from support.clusters import running_cluster
 from support.datasets import make_options
 from support.http_server import http_server
 from support.s3_server import BUCKET, s3_server
+from support.sftp_server import sftp_server
 from support.small_scale import RANGE_BYTES, ROW_GROUP_BYTES, RUNS_BYTES
 from support.texts import numbered_text
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from pipeline.plan import ConvertOptions, MemoryPlan
     from support.clusters import Cluster
+    from support.command import Command
     from support.s3_server import S3
 
 Files = dict[str, bytes]
@@ -140,6 +143,13 @@ def mostly_slow(*quick: str) -> list[Any]:
     return [kind if kind in quick else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
 
 
+def refusal(command: Command, *arguments: str) -> list[str]:
+    """Return the lines of the error that ends a conversion."""
+    outcome = command("convert", *arguments, "--quiet")
+    assert outcome.status == 5
+    return outcome.stderr.splitlines()
+
+
 def options(**more: Any) -> ConvertOptions:
     """Return the options of all conversions here; `more` changes no byte."""
     given = make_options(
@@ -250,3 +260,46 @@ def test_any_number_of_processes_writes_the_same_objects(
     found = converted(place_of(kind), target, options(engine="dask", num_workers=num_workers))
     assert without_sizes(found) == expected(place_of(kind))
     assert s3.uploads() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["local", "dask"])
+def test_sftp_gives_and_gets_the_same_bytes(
+    engine: Literal["local", "dask"],
+    place_of: Callable[[str], Place],
+    expected: Callable[[Place], Files],
+    tmp_path: Path,
+) -> None:
+    """A server that is asked by SSH can have source and target, for two threads and for two processes."""
+    pytest.importorskip("paramiko")
+    plain = place_of("eight files")
+    with sftp_server() as url:
+        place = dataclasses.replace(plain, named=f"{url}{plain.named}/part-*")
+        for given in (options(engine=engine, num_workers=2), options(num_workers=2, overwrite=True)):
+            found = converted(place, f"{url}{tmp_path}/shards", given)
+            assert without_sizes(found) == expected(plain)
+    assert [path.name for path in tmp_path.iterdir()] == ["shards"]
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_store_that_fails_is_told(pipeline_command: Command, tmp_path: Path) -> None:
+    """What the store says is shown at the place that was asked for."""
+    (tmp_path / "raw.csv").write_bytes(source_text())
+    assert refusal(pipeline_command, f"{tmp_path}/raw.csv", "s3://none/shards", "--keep", "word") == [
+        "error[E507] s3://none/shards: The specified bucket does not exist",
+        "  hint: check address, credentials and network, then run it again",
+    ]
+
+
+def test_a_cluster_that_is_not_there_is_told(
+    pipeline_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no scheduler answers, the error says how to start one."""
+    monkeypatch.setattr(clusters, "PATIENCE_SECONDS", 0.2)
+    (tmp_path / "raw.csv").write_bytes(source_text())
+    first, second = refusal(
+        *(pipeline_command, f"{tmp_path}/raw.csv", f"{tmp_path}/shards", "--keep", "word"),
+        *("--engine", "dask", "--scheduler", "tcp://127.0.0.1:9"),
+    )
+    assert first.startswith("error[E508] tcp://127.0.0.1:9: no scheduler answers: ")
+    assert second == "  hint: start one: dask scheduler"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import signal
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from support.cluster_faults import FAULTS, Fault
+from support.cluster_faults import FAULTS, Fault, arrange
 from support.clusters import LOOK_SECONDS, PRELOAD, TIMEOUT_SECONDS, run_client, running_cluster
 from support.unfinished import STAGING, TARGET, command, files, names, write_source
 
@@ -40,7 +39,7 @@ class Place:
         count = len(list(self.folder.parent.glob("moments-*")))
         fault = Fault(moment=moment, how=how, folder=f"{self.folder.parent}/moments-{count}", **more)  # type: ignore[arg-type]
         (self.folder.parent / f"moments-{count}").mkdir()
-        self.fault_path.write_text(json.dumps(dataclasses.asdict(fault)), encoding="utf-8")
+        arrange(self.fault_path, fault)
         return fault
 
     def journal(self) -> list[str]:

@@ -11,6 +11,7 @@ Moments are counted over all processes, by files in a folder that they share.
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import errno
 import itertools
 import json
@@ -128,8 +129,15 @@ def _before(function: Callable[..., Any], act: Callable[..., None]) -> Callable[
     return both
 
 
+def arrange(path: Path, *faults: Fault) -> None:
+    """Write `faults` to `path`, for the processes that look there."""
+    aside = path.with_suffix(".new")
+    aside.write_text(json.dumps([dataclasses.asdict(fault) for fault in faults]), encoding="utf-8")
+    aside.replace(path)
+
+
 def install(path: Path) -> None:
-    """Let the fault that is written in the file `path`, if there is one, happen in this process."""
+    """Let the faults that are written in the file `path`, if there are any, happen in this process."""
     from pipeline.convert import cluster_tasks  # noqa: PLC0415  # only where faults are wanted
     from pipeline.convert.journal import Journal  # noqa: PLC0415
     from pipeline.storage.files import WholeFile  # noqa: PLC0415
@@ -143,8 +151,8 @@ def install(path: Path) -> None:
                 name = given[0]._path.name
                 if moment not in MOMENTS_OF_FILES or not name.startswith(MOMENTS_OF_FILES[moment]):
                     return
-            if path.exists():
-                Fault(**json.loads(path.read_text(encoding="utf-8"))).reach(moment, name)
+            for fault in json.loads(path.read_text(encoding="utf-8")) if path.exists() else ():
+                Fault(**fault).reach(moment, name)
 
         return act
 
