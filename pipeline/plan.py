@@ -172,7 +172,7 @@ class ConvertOptions:
 class Estimates:
     """What the plan expects, from sizes and the first range; nothing that changes bytes depends on it.
 
-    `run_bytes` is the size of all runs where float32 holds every number.
+    `run_bytes` is the size of all runs.
     """
 
     text_bytes: int

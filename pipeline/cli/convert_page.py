@@ -33,6 +33,8 @@ def plan_json(plan: ConvertPlan, rehearsal: Rehearsal | None) -> dict[str, Any]:
         "shards": estimates.num_shards,
         "split": None if rule.name == "given" else _split_records(plan),
     }
+    if plan.options.engine == "dask":
+        expected["exchange"] = _exchange_json(plan)
     if rehearsal:
         expected |= {"seconds": round(rehearsal.seconds, 1), "spilled_bytes": rehearsal.spilled_bytes}
     return {
@@ -52,6 +54,25 @@ def plan_json(plan: ConvertPlan, rehearsal: Rehearsal | None) -> dict[str, Any]:
         "workers": plan.memory.num_workers,
         "memory_bytes": plan.options.memory_bytes,
         "estimated": expected,
+    }
+
+
+def _exchange_json(plan: ConvertPlan) -> dict[str, int]:
+    from pipeline.convert.exchange import exchange_of, num_processes  # noqa: PLC0415  # loads Polars
+
+    exchange = exchange_of(plan, num_processes(plan.options))
+    return {
+        "workers": exchange.num_workers,
+        "reading_tasks": exchange.num_reading_tasks,
+        "runs": exchange.num_runs,
+        "run_bytes": exchange.run_bytes,
+        "writing_tasks": exchange.num_writing_tasks,
+        "windows": exchange.num_windows,
+        "slices": exchange.num_slices,
+        "slice_bytes": exchange.slice_bytes,
+        "reads": exchange.num_reads,
+        "writes": exchange.num_writes,
+        "moved_bytes": exchange.moved_bytes,
     }
 
 
@@ -132,15 +153,34 @@ def _resources(plan: ConvertPlan, target: AnyPath, rehearsal: Rehearsal | None) 
         disk += f", and for a while {amount(rehearsal.spilled_bytes, 'bytes')} of runs"
     if (free := free_bytes(target)) is not None:
         disk += f"; {amount(free, 'bytes')} are free"
+    if options.engine == "dask":
+        return {"target": str(target)} | _on_cluster(plan) | {"disk": disk, "time": _time(rehearsal)}
     threads = "1 thread" if division.num_threads == 1 else f"{division.num_threads} threads"
     return {
         "target": str(target),
         "order": f"seed {options.identity.seed}, {plan.estimates.num_ranges} byte ranges",
         "memory": f"at most {memory(options.memory_bytes)}: {threads}, {memory(division.runs_bytes)} of runs",
         "disk": disk,
-        "time": f"about {duration(rehearsal.seconds)}, at the speed of the first mebibyte"
-        if rehearsal
-        else "",
+        "time": _time(rehearsal),
+    }
+
+
+def _time(rehearsal: Rehearsal | None) -> str:
+    return f"about {duration(rehearsal.seconds)}, at the speed of the first mebibyte" if rehearsal else ""
+
+
+def _on_cluster(plan: ConvertPlan) -> dict[str, str]:
+    """Return what the workers of a cluster will do, as docs/scaling.md explains it."""
+    found, limit = _exchange_json(plan), memory(plan.options.memory_bytes)
+    runs = amount(found["run_bytes"] // found["runs"], "bytes")
+    return {
+        "order": f"seed {plan.options.identity.seed}, {plan.estimates.num_ranges:,} byte ranges",
+        "workers": f"{found['workers']:,}, of at most {limit} each",
+        "reading": f"{found['reading_tasks']:,} tasks, which write {found['runs']:,} runs of {runs}",
+        "writing": f"{found['writing_tasks']:,} tasks, which gather {found['windows']:,} windows",
+        "exchange": f"{found['slices']:,} slices of {amount(found['slice_bytes'], 'bytes')}",
+        "storage": f"{found['reads']:,} reads, {found['writes']:,} writes,"
+        f" {amount(found['moved_bytes'], 'bytes')} to and fro",
     }
 
 

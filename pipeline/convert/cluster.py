@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -28,7 +27,7 @@ from pipeline.convert.cluster_tasks import (
     survey_task,
     write_task,
 )
-from pipeline.convert.exchange import exchange_of
+from pipeline.convert.exchange import exchange_of, num_processes
 from pipeline.convert.memory import peak_memory_bytes
 from pipeline.engine.clusters import existing_cluster, local_cluster, reported
 from pipeline.errors import InputError, UsageError
@@ -198,8 +197,7 @@ def connected(plan: ConvertPlan, folder: AnyPath) -> Iterator[DaskEngine]:
     if options.scheduler:
         cluster = existing_cluster(options.scheduler, name=name, num_workers=options.num_workers or 1)
     else:
-        num_workers = options.num_workers or len(os.sched_getaffinity(0))
-        cluster = local_cluster(num_workers, name=name, prepare=prepare)
+        cluster = local_cluster(num_processes(options), name=name, prepare=prepare)
     with cluster as engine, reported(engine, options.performance_report):
         try:
             yield engine

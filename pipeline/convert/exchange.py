@@ -12,6 +12,7 @@ requests would be all there is. The same numbers drive the work (`cluster`), `--
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,13 @@ from pipeline.errors import MemoryBudgetError
 from pipeline.storage.files import PART_BYTES
 
 if TYPE_CHECKING:
-    from pipeline.plan import ConvertPlan
+    from pipeline.plan import ConvertOptions, ConvertPlan
 
 TASKS_PER_WORKER = 4  # so that workers end at about the same time
 WINDOWS_PER_MEMORY = 2  # the other half of what runs had is for ordering what was gathered
 MIN_SLICE_BYTES = 4 << 10  # a request moves no less than a page; from here on most of the work is asking
 MAX_REQUESTS = 1_000_000  # below this, small slices are the price of a small source
+UNCERTAIN_SHARE = 1 / 64  # of the records: whether they are in the train split shows when all are counted
 UPLOAD_REQUESTS = 2  # to begin and to end what comes in parts
 
 
@@ -32,7 +34,8 @@ UPLOAD_REQUESTS = 2  # to begin and to end what comes in parts
 class Exchange:
     """The tasks of a conversion on a cluster, and what passes between them.
 
-    `text_bytes_per_task` is the text of a reading task, `window_bytes` what a writing task gathers at a time.
+    `text_bytes_per_task` is the text of a reading task; `window_bytes` what a writing task gathers at a time,
+    in whole cells of `cell_bytes`.
     """
 
     num_workers: int
@@ -45,6 +48,7 @@ class Exchange:
     text_bytes_per_task: int
     shards_per_task: int
     window_bytes: int
+    cell_bytes: int
 
     @property
     def num_reading_tasks(self) -> int:
@@ -64,18 +68,24 @@ class Exchange:
     @property
     def num_windows(self) -> int:
         """The number of windows that writing tasks gather."""
-        per_task = self.run_bytes / self.num_writing_tasks
+        # Where one task ends and the next begins, both need the cell.
+        per_task = self.run_bytes / self.num_writing_tasks + self.cell_bytes
         return self.num_writing_tasks * max(1, math.ceil(per_task / self.window_bytes))
 
     @property
     def slice_bytes(self) -> int:
         """The mean size of what one read of a run gives to one window."""
-        return self.run_bytes // (self.num_runs * self.num_windows)
+        return self.run_bytes // self.num_slices
 
     @property
     def num_reads(self) -> int:
-        """The number of reads: byte ranges, then the table and the blocks of every run for every window."""
-        return self.num_ranges + self.num_runs * (1 + 2 * self.num_windows)
+        """The number of reads: byte ranges, then the table and the blocks of every run for every window.
+
+        Beside the windows of shards there are those for the moments of a 64th of the records, and that of one
+        cell by which the client finds the rank where these begin. The client also reads every table once.
+        """
+        windows = self.num_windows + math.ceil(self.num_windows * UNCERTAIN_SHARE) + 1
+        return self.num_ranges + self.num_runs * (1 + 2 * windows)
 
     @property
     def num_writes(self) -> int:
@@ -88,6 +98,16 @@ class Exchange:
     def moved_bytes(self) -> int:
         """The bytes between workers and storage: text, runs written and read, shards; none by the client."""
         return self.text_bytes + 2 * self.run_bytes + self.shard_bytes
+
+    @property
+    def num_slices(self) -> int:
+        """The number of slices: every window has one of every run."""
+        return self.num_runs * self.num_windows
+
+
+def num_processes(options: ConvertOptions) -> int:
+    """Return how many workers were asked for; of a cluster of one's own, there is one for each core."""
+    return options.num_workers or len(os.sched_getaffinity(0))
 
 
 def _uploads(num_bytes: float) -> float:
@@ -103,7 +123,8 @@ def exchange_of(plan: ConvertPlan, num_workers: int) -> Exchange:
     filling = text_bytes * memory_bytes // max(1, estimates.run_bytes)
     fair = text_bytes // (TASKS_PER_WORKER * num_workers)
     window_bytes = max(1, memory_bytes // WINDOWS_PER_MEMORY)
-    shards_in_window = window_bytes * num_shards // max(1, estimates.run_bytes)
+    cell_bytes = estimates.run_bytes >> plan.memory.cell_bits
+    shards_in_window = (window_bytes - cell_bytes) * num_shards // max(1, estimates.run_bytes)
     return Exchange(
         num_workers=num_workers,
         text_bytes=text_bytes,
@@ -115,6 +136,7 @@ def exchange_of(plan: ConvertPlan, num_workers: int) -> Exchange:
         text_bytes_per_task=max(range_bytes, min(filling, fair) // range_bytes * range_bytes),
         shards_per_task=max(1, min(shards_in_window, num_shards // (TASKS_PER_WORKER * num_workers))),
         window_bytes=window_bytes,
+        cell_bytes=cell_bytes,
     )
 
 
@@ -130,6 +152,6 @@ def check(exchange: Exchange, memory_bytes: int) -> None:
     # With k times the memory there are 1/k as many runs and windows.
     needed = memory_bytes * math.sqrt(MIN_SLICE_BYTES / max(slice_bytes, 1))
     raise MemoryBudgetError(
-        f"workers would exchange records in {num_reads:,} slices of {slice_bytes} bytes",
+        f"workers would exchange records in {exchange.num_slices:,} slices of {slice_bytes} bytes",
         hint=f"pass --memory {math.ceil(needed / (1 << 30))}GiB or more, with workers that have as much",
     )

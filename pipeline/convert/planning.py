@@ -6,12 +6,15 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.convert import memory
+import numpy as np
+
+from pipeline.convert import exchange, memory
 from pipeline.convert.disk import plan_disk
 from pipeline.engine.local import map_tasks
 from pipeline.errors import FieldCountError, LabelError, OptionError, PipelineError, TextColumnError
 from pipeline.keys import split_sizes
 from pipeline.plan import ConvertPlan, Estimates, cut_shards, record_bytes, row_group_records
+from pipeline.runs.run import narrowed
 from pipeline.schema import UNUSED, assign_roles, build_schema
 from pipeline.source import cells, columns
 from pipeline.source import sniff as sniffing
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.source.sniff import Sniffed
     from pipeline.storage.paths import SourcePath
 
+LOOKED_AT_RECORDS = 100  # one is enough where doubles are wanted
 NETWORK_THREADS = 32  # each waits for an answer of some ten milliseconds
 
 
@@ -47,7 +51,7 @@ def make_plan(sources: SourcePath | Sequence[SourcePath], options: ConvertOption
     estimates = _estimate(files, sniffed, schema, options)
     memory_plan = _memory(sniffed, schema, options, estimates)
     text_bytes = _text_bytes_per_record(sniffed, schema.texts)
-    return ConvertPlan(
+    plan = ConvertPlan(
         files=tuple(files),
         header=sniffed.header,
         dialect=sniffed.dialect,
@@ -57,6 +61,9 @@ def make_plan(sources: SourcePath | Sequence[SourcePath], options: ConvertOption
         memory=memory_plan,
         disk=plan_disk(files, schema, options, estimates, memory_plan, text_bytes_per_record=text_bytes),
     )
+    if options.engine == "dask":
+        exchange.check(exchange.exchange_of(plan, options.num_workers or 1), options.memory_bytes)
+    return plan
 
 
 def _further(sources: Sequence[SourcePath], first: Sniffed) -> list[SourceFile]:
@@ -105,12 +112,24 @@ def _memory(sniffed: Sniffed, schema: Schema, options: ConvertOptions, estimates
 
 
 def _run_bytes_per_record(sniffed: Sniffed, schema: Schema, options: ConvertOptions) -> float:
-    """Return the size of a record in a run where float32 holds its numbers."""
+    """Return the size of a record in a run, by the first records."""
     key_bytes = integer_bytes = offset_bytes = 8
-    fixed = key_bytes + 4 * len(schema.numbers) + integer_bytes * len(schema.integers)
+    number_bytes = 4 if _fit_float32(sniffed, schema) else 8
+    fixed = key_bytes + number_bytes * len(schema.numbers) + integer_bytes * len(schema.integers)
     value_bytes = integer_bytes * (options.identity.rule.name != "key")
     text_bytes = offset_bytes * len(schema.texts) + _text_bytes_per_record(sniffed, schema.texts)
     return fixed + value_bytes + text_bytes
+
+
+def _fit_float32(sniffed: Sniffed, schema: Schema) -> bool:
+    """Return whether float32 holds all numbers of the first records exactly; then runs hold them so."""
+    if any(column.reading == "datetime" for column in schema.numbers):
+        return False  # seconds since 1970 have more digits
+    places = [sniffed.names.index(column.name) for column in schema.numbers]
+    rows = [row for row in sniffed.rows[:LOOKED_AT_RECORDS] if len(row) == len(sniffed.names)]
+    texts = (row[place].strip(cells.BLANKS) for row in rows for place in places)
+    values = np.array([float(text) for text in texts if cells.NUMBER.fullmatch(text)])
+    return narrowed(values).dtype == np.float32
 
 
 def _text_bytes_per_record(sniffed: Sniffed, texts: Sequence[Column]) -> float:

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from pipeline.convert.exchange import num_processes
 from pipeline.convert.reading import read_range
 from pipeline.errors import PipelineError
 from pipeline.source.files import open_text, read_exactly
@@ -49,7 +50,7 @@ def rehearse(plan: ConvertPlan) -> Rehearsal | None:
     except PipelineError:
         return None
     num_times = plan.estimates.text_bytes / max(len(body), 1)
-    num_workers = min(plan.options.num_workers or plan.memory.num_workers, len(os.sched_getaffinity(0)))
+    num_workers = _num_workers(plan)
     work = (reading.seconds * (1 + WRITING_SHARE) + unpacking.seconds) * num_times / num_workers
     # One thread unpacks, whatever the number of workers.
     serial = unpacking.seconds * num_times if file.compression != "none" else 0.0
@@ -59,6 +60,14 @@ def rehearse(plan: ConvertPlan) -> Rehearsal | None:
         runs_bytes=runs_bytes,
         spilled_bytes=_spilled_bytes(runs_bytes, plan),
     )
+
+
+def _num_workers(plan: ConvertPlan) -> int:
+    """Return how many will work at the same time: here, no more than there are cores."""
+    if plan.options.engine == "dask":
+        wanted = num_processes(plan.options)
+        return wanted if plan.options.scheduler else min(wanted, len(os.sched_getaffinity(0)))
+    return min(plan.options.num_workers or plan.memory.num_workers, len(os.sched_getaffinity(0)))
 
 
 class _Clock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -43,11 +44,12 @@ class RankIndex:
         edges = cell_edges(cell_bits)
         self._runs = runs
         self._spilled = spilled
-        self._positions = [cell_positions(run, edges).tolist() for run in runs]
+        # Four bytes each: beside hundreds of runs there may be thousands of cells.
+        self._positions = [array("i", cell_positions(run, edges).astype(np.intc).tobytes()) for run in runs]
         self._shift = np.uint64(64 - cell_bits) if cell_bits else None
         counts = np.zeros(len(edges) + 1, np.int64)
         for at in self._positions:
-            counts += np.diff(at)
+            counts += np.diff(np.asarray(at))
         for run in spilled:
             counts += run.counts()
         self._cumulative = np.concatenate([[0], np.cumsum(counts)])

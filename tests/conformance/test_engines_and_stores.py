@@ -12,8 +12,10 @@ import pytest
 
 from pipeline import plan
 from pipeline.convert import convert, planning
+from pipeline.convert.exchange import exchange_of
 from pipeline.convert.memory import divide
 from pipeline.engine import clusters
+from pipeline.schema import RoleOptions
 from pipeline.source.listing import list_sources
 from pipeline.storage.paths import locate, names_in
 from support.clusters import running_cluster
@@ -303,3 +305,21 @@ def test_a_cluster_that_is_not_there_is_told(
     )
     assert first.startswith("error[E508] tcp://127.0.0.1:9: no scheduler answers: ")
     assert second == "  hint: start one: dask scheduler"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_records", [NUM_RECORDS, 5 * NUM_RECORDS])
+def test_the_model_tells_how_often_a_store_is_asked(
+    num_records: int, s3: S3, cluster: Cluster, tmp_path: Path
+) -> None:
+    """The reads and writes that a dry run shows are those that the store counts, within a sixth."""
+    s3.put({"model.csv": numbered_text(num_records).encode()})
+    given = dataclasses.replace(
+        options(engine="dask", scheduler=cluster.address, num_workers=2), roles=RoleOptions()
+    )
+    source = list_sources([f"s3://{BUCKET}/model.csv"])
+    found = exchange_of(planning.make_plan(source, given), 2)
+    s3.requests.clear()
+    convert(source, locate(f"s3://{BUCKET}/model {num_records}/shards"), given)
+    assert s3.requests["GET"] == pytest.approx(found.num_reads, rel=1 / 6)
+    assert s3.requests["PUT"] + s3.requests["COPY"] == pytest.approx(found.num_writes, rel=1 / 6)

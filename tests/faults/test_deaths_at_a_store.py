@@ -148,8 +148,8 @@ def test_a_worker_that_a_dead_client_left_is_waited_for(
     scene: Scene, assert_done: Callable[[str, ClientOutcome], None]
 ) -> None:
     """The command that continues begins when nobody writes for the one that was killed."""
-    slow = Fault(moment="spilling", how="slow", folder=f"{scene.folder}/left-1", at=2, times=3)
-    killed = Fault(moment="noted run", how="kill", folder=f"{scene.folder}/left-2")
+    slow = Fault(moment="parsing", how="slow", folder=f"{scene.folder}/left-1", at=2)
+    killed = Fault(moment="noted run", how="kill", folder=f"{scene.folder}/left-2", at=2)
     arrange(scene.fault_path, slow, killed)
     assert scene.convert("left", has_fault=True).status == -signal.SIGKILL
     scene.fault_path.unlink()
