@@ -22,8 +22,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Columns": ("label", "label_kind", "weight", "drop", "keep", "categorical", "datetime", "slices"),
     "Source": ("delimiter", "header", "no_header", "on_bad_row", "max_rejects", "on_missing", "on_nonfinite"),
     "Dataset": (
-        "formats", "split", "stratify", "group_by", "split_by", "time_split", "part", "rows", "seed", "shard_size",
-        "compression", "standardize", "shard_format",
+        "formats", "split", "stratify", "group_by", "split_by", "time_split", "part", "rows", "seed",
+        "shard_size", "compression", "standardize", "shard_format",
     ),
     "Network": ("model", "layers", "members", "activation", "batch_norm", "dropout"),
     "Training": (

@@ -309,9 +309,7 @@ def test_a_cluster_that_is_not_there_is_told(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("num_records", [NUM_RECORDS, 5 * NUM_RECORDS])
-def test_the_model_tells_how_often_a_store_is_asked(
-    num_records: int, s3: S3, cluster: Cluster
-) -> None:
+def test_the_model_tells_how_often_a_store_is_asked(num_records: int, s3: S3, cluster: Cluster) -> None:
     """The reads and writes that a dry run shows are those that the store counts, within a sixth."""
     s3.put({"model.csv": numbered_text(num_records).encode()})
     given = dataclasses.replace(
