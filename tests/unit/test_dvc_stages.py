@@ -96,11 +96,12 @@ def test_page_tells_every_stage_in_order() -> None:
 
 
 def test_every_parameter_is_an_option_and_is_used() -> None:
-    """Each key of params.yaml is passed on by its stage as the option of its name; the source has none."""
+    """Each key of params.yaml is passed on by its stage as the option of its name; two of them have none."""
     stages = loaded("dvc.yaml")["stages"]
     for name, values in loaded("params.yaml").items():
         for key in values:
-            option = "" if (name, key) == ("convert", "source") else f"--{key.replace('_', '-')} "
+            is_plain = name == "convert" and key in {"source", "options"}
+            option = "" if is_plain else f"--{key.replace('_', '-')} "
             assert f"{option}${{{name}.{key}}}" in stages[name]["cmd"]
 
 
@@ -189,14 +190,15 @@ def test_results_travel_through_a_remote(project: Path, tmp_path: Path) -> None:
 
 
 def test_own_csv_is_converted_and_never_touched(tmp_path: Path) -> None:
-    """With one's own file as the source, `dvc repro train` uses it, simulates nothing and leaves it alone."""
+    """With one's own file as the source, and options, `dvc repro train` uses it and leaves it alone."""
     make_project(tmp_path, SMALL)
-    rows = "".join(f"{index % 2},{index % 7},{(index * 37) % 101}\n" for index in range(300))
+    rows = "".join(f"{index % 2},c{index % 7},{(index * 37) % 101}\n" for index in range(300))
     own = tmp_path / "data" / "mine.csv"
     own.write_text("outcome,a,b\n" + rows, encoding="utf-8")
     parameters = tmp_path / "params.yaml"
     text = parameters.read_text(encoding="utf-8")
     text = text.replace("data/raw.csv", "data/mine.csv").replace("label: label", "label: outcome")
+    text = text.replace("options: ''", "options: --categorical a")
     parameters.write_text(text, encoding="utf-8")
     before = own.stat()
     # The training itself is what the other tests are about.
@@ -205,4 +207,5 @@ def test_own_csv_is_converted_and_never_touched(tmp_path: Path) -> None:
     assert not (tmp_path / "data" / "raw.csv").exists()
     manifest = json.loads((tmp_path / "shards" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["records"]["read"] == 300
+    assert manifest["options"]["categorical"] == ["a"]
     assert (own.stat().st_ino, own.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
