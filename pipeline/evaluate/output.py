@@ -6,10 +6,9 @@ metrics.json                all figures, of all records and of each slice
 slices.json                 the figures of slices, a row for each
 roc.json, pr.json           points of the curves; of many classes, the mean of each against the rest
 curves_by_class.json        of many classes, the points of each
-calibration.json            a row for each bin
+calibration.json            what was so where about the same was predicted: a row for each bin
 confusion.json              a row for each pair of classes
 residuals.json              of a number, quantiles of predicted - actual
-predicted.json              of a number, what was so where about the same was predicted
 importance.json             a row for each column: by how much a metric drops when it is permuted
 roc.png, pr.png, …          the same to look at
 """
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from pipeline.metrics import Curve
 
 METRICS_NAME = "metrics.json"
-TABLES = ("slices", "importance", "roc", "pr", "calibration", "confusion", "residuals", "predicted")
+TABLES = ("slices", "importance", "roc", "pr", "calibration", "confusion", "residuals")
 MAX_DRAWN_CLASSES = 100
 MAX_DRAWN_COLUMNS = 40
 METRIC_NAMES = {"auc": "AUC", "accuracy": "accuracy", "r2": "R²"}
@@ -86,8 +85,8 @@ def write_classes(folder: Path, judged: Judgement, classes: Sequence[int | str])
         _write(folder / "calibration.json", rows)
         plots.save_reliability(
             folder / "calibration.png",
-            tables.column_of(rows, "probability"),
-            tables.column_of(rows, "share"),
+            tables.column_of(rows, "predicted"),
+            tables.column_of(rows, "actual"),
             edges=[0.0, *tables.column_of(rows, "end")],
             records=tables.column_of(rows, "records"),
         )
@@ -130,7 +129,7 @@ def _write_curves(folder: Path, curves: dict[str, Curve], *, several: bool) -> N
 def write_number(folder: Path, judged: Judgement, found: Predictions) -> None:
     """Write what is told of a model of a number."""
     _write(folder / "residuals.json", tables.residual_rows(judged.quantiles))
-    _write(folder / "predicted.json", tables.predicted_rows(judged.bins))
+    _write(folder / "calibration.json", tables.number_rows(judged.bins))
     plots.save_density(folder / "predicted.png", found.label, found.score[:, 0])
 
 

@@ -73,8 +73,8 @@ def calibration_rows(calibration: Calibration) -> Rows:
         {
             "begin": one.begin,
             "end": one.end,
-            "probability": _short(one.probability),
-            "share": _short(one.share),
+            "predicted": _short(one.probability),
+            "actual": _short(one.share),
             "records": one.records,
         }
         for one in calibration.bins
@@ -104,7 +104,7 @@ def residual_rows(quantiles: Sequence[float]) -> Rows:
     return [{"share": share, "residual": _short(residual)} for share, residual in shares]
 
 
-def predicted_rows(bins: Sequence[NumberBin]) -> Rows:
+def number_rows(bins: Sequence[NumberBin]) -> Rows:
     """Return what was so where about the same number was predicted."""
     return [
         {

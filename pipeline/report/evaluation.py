@@ -41,12 +41,12 @@ def sections(folder: Path, rows_of: Callable[[Path], Rows]) -> list[Section | No
         name: rows_of(folder / f"{name}.json")
         for name in (
             *("roc", "pr", "curves_by_class", "calibration", "confusion", "importance", "slices"),
-            *("predicted", "residuals"),
+            "residuals",
         )
     }
     return [
         _curves(tables),
-        _numbers(tables["predicted"], tables["residuals"]),
+        _numbers(tables["calibration"], tables["residuals"]),
         _confusion(tables["confusion"]),
         _slices(tables["slices"]),
         _importance(tables["importance"]),
@@ -67,8 +67,8 @@ def _curves(tables: dict[str, Rows]) -> Section | None:
         drawn.append(
             chart([*behind, curve], title=title, x_name="recall", y_name="precision", y_from_zero=True)
         )
-    if bins := tables["calibration"]:
-        points = _series(bins, "probability", "share", style="dots")
+    if (bins := tables["calibration"]) and not tables["residuals"]:
+        points = _series(bins, "predicted", "actual", style="dots")
         title = "calibration"
         drawn.append(
             chart([EVEN, points], title=title, x_name="predicted probability", y_name="how often so")
@@ -98,7 +98,7 @@ def _series(rows: Rows, x: str, y: str, name: str = "", *, color: int = 0, style
 
 
 def _numbers(predicted: Rows, residuals: Rows) -> Section | None:
-    if not predicted:
+    if not residuals:
         return None
     x = [float(row["predicted"]) for row in predicted]
     low, high = ([float(row[name]) for row in predicted] for name in ("low", "high"))

@@ -27,7 +27,7 @@ REPORTS = ["report/shards.html", "report/model.html"]
 EVALUATED = {
     "ROC curve": {"false_positive_rate", "true_positive_rate", "threshold"},
     "precision by recall": {"recall", "precision", "threshold"},
-    "how often it was so, by predicted probability": {"probability", "share", "records"},
+    "what was so, by what was predicted": {"predicted", "actual", "records"},
     "records by actual and predicted class": {"actual", "predicted", "records", "share"},
     "figure by slice": {"slice", "figure"},
     "what each column is worth": {"column", "drop"},
@@ -143,7 +143,7 @@ def test_plots_are_shown(project: Path) -> None:
     page = (project / "plots_page" / "index.html").read_text(encoding="utf-8")
     shutil.rmtree(project / "plots_page")
     assert all(name in page for name in ("val_loss", "accuracy", "model_loss.png"))
-    drawn = [json.loads(spec) for spec in re.findall(r"var spec = (\{.*\});", page)]
+    drawn = [json.loads(spec) for spec in re.findall(r"var spec = (\{.+\});", page)]
     titles = {str(spec["title"]["text"]): spec["data"]["values"] for spec in drawn}
     for title, fields in EVALUATED.items():
         assert titles[title], title
@@ -209,3 +209,34 @@ def test_own_csv_is_converted_and_never_touched(tmp_path: Path) -> None:
     assert manifest["records"]["read"] == 300
     assert manifest["options"]["categorical"] == ["a"]
     assert (own.stat().st_ino, own.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.slow
+def test_plots_of_a_number_need_no_editing(tmp_path: Path) -> None:
+    """With a number for a label the same stages run, and `dvc plots show` draws what there is, silently."""
+    make_project(tmp_path, SMALL)
+    rows = "".join(f"{i % 13 + i % 3 / 7},{i % 13},{i % 3},{(i * 37) % 101}\n" for i in range(600))
+    (tmp_path / "data" / "mine.csv").write_text("energy,a,level,b\n" + rows, encoding="utf-8")
+    parameters = tmp_path / "params.yaml"
+    text = parameters.read_text(encoding="utf-8")
+    for old, new in (
+        ("data/raw.csv", "data/mine.csv"),
+        ("label: label", "label: energy"),
+        ("slice: mass", "slice: level"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    parameters.write_text(text, encoding="utf-8")
+    run_script("dvc repro evaluate", tmp_path)
+    printed = run_script("dvc plots show --out plots_page 2>&1", tmp_path)
+    assert "WARNING" not in printed
+    assert "failed" not in printed
+    page = (tmp_path / "plots_page" / "index.html").read_text(encoding="utf-8")
+    drawn = [json.loads(spec) for spec in re.findall(r"var spec = (\{.*\});", page)]
+    assert {str(spec["title"]["text"]) for spec in drawn if spec} == {
+        "loss by epoch",
+        "metric by epoch",
+        "what was so, by what was predicted",
+        "figure by slice",
+        "what each column is worth",
+    }

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from support.command import Command
 
 FIRST_ID = 1 << 53
-TABLES = {f"{name}.json" for name in ("roc", "pr", "calibration", "confusion", "residuals", "predicted")}
+TABLES = {f"{name}.json" for name in ("roc", "pr", "calibration", "confusion", "residuals")}
 ALWAYS = {"metrics.json", "importance.json", "importance.png", "slices.json"} | TABLES
 OF_CLASSES = {"roc.png", "pr.png", "calibration.png", "confusion.png"}
 
@@ -136,10 +136,7 @@ def test_tables_are_what_dvc_plots(summary: EvaluateSummary) -> None:
     """Curves begin and end where they must, bins and pairs add up to all records, and all files are there."""
     output = summary.output
     assert {path.name for path in output.iterdir()} == ALWAYS | OF_CLASSES | {"slices.png"}
-    assert [name for name in sorted(TABLES) if not written(output, name)] == [
-        "predicted.json",
-        "residuals.json",
-    ]
+    assert [name for name in TABLES if not written(output, name)] == ["residuals.json"]
     roc, pr = written(output, "roc.json"), written(output, "pr.json")
     assert [roc[0][name] for name in ("threshold", "false_positive_rate", "true_positive_rate")] == [
         None,
@@ -302,11 +299,11 @@ def test_figures_of_a_number_are_those_of_scikit_learn(number: Made, tmp_path: P
         oracle.mean_absolute_error(raw["label"][low], predicted[low]), rel=1e-4
     )
     assert {path.name for path in output.iterdir()} == ALWAYS | {"predicted.png", "slices.png"}
-    assert not any(written(output, f"{name}.json") for name in ("roc", "pr", "calibration", "confusion"))
+    assert not any(written(output, f"{name}.json") for name in ("roc", "pr", "confusion"))
     assert [row["figure"] for row in written(output, "slices.json")] == [
         one.figures["rmse"] for one in found.slices
     ]
-    bins = written(output, "predicted.json")
+    bins = written(output, "calibration.json")
     assert sum(row["records"] for row in bins) == 300
     assert np.average([row["actual"] for row in bins], weights=[row["records"] for row in bins]) == (
         pytest.approx(raw["label"].mean(), rel=1e-5)
