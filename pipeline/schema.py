@@ -260,7 +260,7 @@ def build_schema(
 
 def _text_hint(name: str, role: Role) -> str:
     if role == "weight":
-        return "name another column for --weight"
+        return f"name another column for --weight, or {UNUSED.format(name)}"
     return f"pass --categorical {name} to train on its values, or {UNUSED.format(name)}"
 
 

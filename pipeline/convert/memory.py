@@ -24,7 +24,7 @@ import pyarrow as pa
 from pipeline.errors import MemoryBudgetError
 from pipeline.plan import MemoryPlan
 
-BASE_BYTES = 130 << 20
+BASE_BYTES = 134 << 20
 DASK_BYTES = 64 << 20  # a worker of Dask, with its queues and connections
 COLUMN_BYTES = 16 << 10  # what Polars and the Parquet writer keep for each column
 # A number while its range is read: float64 from Polars (8), in the block (8), as float32 (4), compared (1),

@@ -259,7 +259,9 @@ def _warnings(work: _Work) -> tuple[str, ...]:
     if not work.feed.num_records("test"):
         used = "validation" if work.feed.num_records("val") else "train"
         warnings.append(f"no test records: the metrics are of the {used} split")
-    if smaller := work.options.smaller_batch(work.feed.num_records("train")):
+    # Without validation, patience ends nothing.
+    smaller = work.options.smaller_batch(work.feed.num_records("train"))
+    if smaller and work.feed.num_records("val"):
         steps, patience = work.feed.num_steps, work.options.patience
         other = "" if work.options.model == "resnet" else "--model resnet, or "
         warnings.append(

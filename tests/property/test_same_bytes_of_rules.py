@@ -142,6 +142,10 @@ class Pickling:
             self.largest_bytes = max(self.largest_bytes, len(result))
             yield index, pickle.loads(result)  # noqa: S301  # our own
 
+    def of_workers(self, function: Callable[[], Any]) -> list[Any]:
+        """Return what a function gives in every worker."""
+        return [pickle.loads(pickle.dumps(function))() for _ in range(self.num_workers)]  # noqa: S301
+
 
 @pytest.mark.usefixtures("small_scale", "spilled")
 @pytest.mark.parametrize("name", RULES)

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from pipeline.models.scoring import RawRows
     from support.command import Command
 
 KEPT = PredictOptions(keep=("id", "name", "mass"))
@@ -423,10 +424,10 @@ def test_an_interruption_leaves_nothing(two: Made, tmp_path: Path, monkeypatch: 
     """Ctrl-C in the middle: neither output nor partial file."""
     calls = iter([None, KeyboardInterrupt()])
 
-    def score(features: np.ndarray) -> np.ndarray:
+    def score(rows: RawRows) -> np.ndarray:
         if (interrupt := next(calls)) is not None:
             raise interrupt
-        return np.zeros((len(features), 1), np.float32)
+        return np.zeros((len(rows.features), 1), np.float32)
 
     monkeypatch.setattr(pipeline.predict, "score_function", lambda _saved: score)
     with pytest.raises(KeyboardInterrupt):
@@ -440,10 +441,10 @@ def test_a_source_that_changes_is_refused(
     """A line is appended while the model works."""
     source = write(tmp_path, rows)
 
-    def score(features: np.ndarray) -> np.ndarray:
+    def score(rows: RawRows) -> np.ndarray:
         with source.open("a") as file:
             file.write("0,1,n,0.5,1,2,3,4\n")
-        return np.zeros((len(features), 1), np.float32)
+        return np.zeros((len(rows.features), 1), np.float32)
 
     monkeypatch.setattr(pipeline.predict, "score_function", lambda _saved: score)
     with pytest.raises(SourceChangedError, match="changed while it was read"):

@@ -145,6 +145,7 @@ def sketch_of(labels: np.ndarray, values: np.ndarray) -> Sketch:
         products=np.ones((1, 1)),
         lagged=np.array([(values[1:] * values[:-1]).mean()]),
         shard_counts=np.array(counts),
+        places=(),
         num_runs=1 + int(np.count_nonzero(np.diff(labels))),
     )
 

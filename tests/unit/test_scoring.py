@@ -12,6 +12,7 @@ import pytest
 from pipeline.errors import ModelError
 from pipeline.models.saved import open_model
 from pipeline.models.scoring import (
+    RawRows,
     class_probabilities,
     predicted_classes,
     require_defined,
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from support.trained import Made
 
 
-def raw_rows(made: Made, num_records: int) -> np.ndarray:
-    """Return the first raw rows of a source, float64, as the model takes them."""
+def raw_rows(made: Made, num_records: int) -> RawRows:
+    """Return the first raw rows of a source, as the model takes them."""
     names = json.loads((made.model / "model.json").read_text())["features"]
-    return np.stack([made.columns[name][:num_records] for name in names], axis=1).astype(np.float64)
+    features = np.stack([made.columns[name][:num_records] for name in names], axis=1).astype(np.float64)
+    return RawRows(features=features, categories=np.empty((num_records, 0), object))
 
 
 def test_any_number_of_records_from_any_thread(two: Made) -> None:
@@ -36,7 +38,7 @@ def test_any_number_of_records_from_any_thread(two: Made) -> None:
     expected = score(rows)
     assert (expected.shape, expected.dtype) == ((100, 1), np.float32)
     with ThreadPoolExecutor(4) as pool:
-        parts = list(pool.map(lambda size: score(rows[:size]), range(101)))
+        parts = list(pool.map(lambda size: score(rows.between(0, size)), range(101)))
     for size, part in enumerate(parts):
         assert part == pytest.approx(expected[:size], abs=1e-6)
 
