@@ -90,9 +90,9 @@ WARNINGS = {
         "classes of the label 'label' without a record in the train split: ",
     ),
     "split that is not named": (
-        GOOD.replace("pt\n", "pt,fold\n").replace("\n0,", ",train\n0,").replace("\n1,", ",test\n1,"),
+        "label,pt,fold\n" + "0,1.5,train\n1,2.5,train\n0,3.5,test\n1,4.5,test\n" * 3,
         ("--split-by", "fold"),
-        "",
+        "the val split is empty: column 'fold' names it in no record",
     ),
     "open end": (GOOD[:-1], (), "raw.csv: the last line has no line end; is the file complete?"),
 }

@@ -457,7 +457,9 @@ def test_predictions_that_are_no_numbers_are_refused(
 ) -> None:
     """A model that gives NaN is an error, not a table."""
     monkeypatch.setattr(
-        pipeline.predict, "score_function", lambda _saved: lambda x: np.full((len(x), 1), np.nan)
+        pipeline.predict,
+        "score_function",
+        lambda _saved: lambda rows: np.full((len(rows.features), 1), np.nan),
     )
     with pytest.raises(ModelError, match="not finite"):
         predict(two.model, write(tmp_path, rows), tmp_path / "out.csv", PredictOptions())
