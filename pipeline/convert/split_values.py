@@ -1,8 +1,7 @@
 """Owns the split value of a record: the 64 bits that a split rule makes of it, which travel in its run.
 
     stratify  the class of the label: the number itself, or XXH3-64 of the text
-    group     XXH3-64 of the cell's text without blanks around it, its seed that of the dataset, shifted
-              right by one bit
+    group     the hash of the cell's text without blanks around it, from the dataset's seed
     given     0, 1 or 2: train, val, test
     time      the number, or the seconds from 1970 to a date, as an integer of the same order
 
@@ -15,7 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xxhash
+from pyarrow import compute
 
+from pipeline.convert.text_hashes import hash_bytes, hash_texts
 from pipeline.source import cells
 
 if TYPE_CHECKING:
@@ -47,10 +48,7 @@ def split_values(parsed: ParsedRange, plan: ConvertPlan) -> Integers | None:
         return _of_texts(texts, given_value)
     if rule.name == "time":
         return _of_texts(texts, moment_value) if numbers is None else time_values(numbers)
-    if numbers is None:
-        return _of_texts(texts, lambda text: group_value(text, seed))
-    distinct, places = np.unique(numbers, return_inverse=True)
-    return np.array([group_value(_as_text(value), seed) for value in distinct.tolist()], np.int64)[places]
+    return group_values(texts, seed) if numbers is None else group_values_of_numbers(numbers, seed)
 
 
 def _cells(
@@ -86,9 +84,20 @@ def class_value(text: str) -> int:
     return xxhash.xxh3_64_intdigest(text.encode()) - (1 << 63)
 
 
-def group_value(text: str, seed: int) -> int:
-    """Return the split value of a group, from 0 to 2**63 - 1: another seed puts groups in another order."""
-    return xxhash.xxh3_64_intdigest(text.strip(cells.BLANKS).encode(), seed=seed) >> 1
+def group_values(texts: pa.LargeStringArray, seed: int) -> Integers:
+    """Return values from 0 to 2**63 - 1 by which groups are ordered: by chance, another one for each seed."""
+    hashes = hash_texts(compute.utf8_trim(texts, characters=cells.BLANKS), seed)
+    return (hashes >> np.uint64(1)).view(np.int64)
+
+
+def group_values_of_numbers(numbers: NDArray[np.float64] | Integers, seed: int) -> Integers:
+    """Return the values that the numbers have as texts: a column that is kept has no texts any more."""
+    if numbers.dtype == np.int64:
+        hashes = hash_bytes(numbers.astype("S20"), seed)
+    else:
+        distinct, places = np.unique(numbers, return_inverse=True)
+        hashes = hash_bytes(np.array([_as_text(value) for value in distinct.tolist()], "S"), seed)[places]
+    return (hashes >> np.uint64(1)).view(np.int64)
 
 
 def given_value(text: str) -> int:
@@ -114,10 +123,10 @@ def time_values(moments: NDArray[np.float64] | Integers) -> Integers:
 
 
 def _as_text(value: float) -> str:
-    """Return a number as it is mostly written: a column that is kept has no text any more.
+    """Return a number as it is mostly written.
 
-    >>> _as_text(7), _as_text(7.0), _as_text(0.1)
-    ('7', '7', '0.1')
+    >>> _as_text(7.0), _as_text(0.1)
+    ('7', '0.1')
     """
     return str(int(value)) if float(value).is_integer() else repr(value)
 

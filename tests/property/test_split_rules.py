@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +26,7 @@ from pipeline.splitting.rule import SplitRule
 from pipeline.verify import verify
 from support.datasets import Dataset, convert_text, make_options
 from support.oracle import csv_columns, exact_moments, largest_remainder
+from support.text_hash import group_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -124,7 +124,7 @@ def test_grouped(
     found = {name: {groups[number] for number in own} for name, own in ids_by_split(dataset).items()}
     assert sum(map(len, found.values())) == len(set(groups))
     counts = Counter(groups)
-    order = sorted(counts, key=lambda group: xxhash.xxh3_64_intdigest(f"g{group}".encode(), seed=seed) >> 1)
+    order = sorted(counts, key=lambda group: group_value(f"g{group}", seed))
     assert [split_of(group, found) for group in order] == borders([counts[group] for group in order], shares)
     assert_train_moments(dataset, text)
 
