@@ -18,7 +18,8 @@ from pipeline.engine import clusters
 from pipeline.schema import RoleOptions
 from pipeline.source.listing import list_sources
 from pipeline.storage.paths import locate, names_in
-from support.clusters import running_cluster
+from support.certificates import certificates
+from support.clusters import run_client, running_cluster
 from support.datasets import make_options
 from support.http_server import http_server
 from support.s3_server import BUCKET, s3_server
@@ -321,3 +322,23 @@ def test_the_model_tells_how_often_a_store_is_asked(num_records: int, s3: S3, cl
     convert(source, locate(f"s3://{BUCKET}/model {num_records}/shards"), given)
     assert s3.requests["GET"] == pytest.approx(found.num_reads, rel=1 / 6)
     assert s3.requests["PUT"] + s3.requests["COPY"] == pytest.approx(found.num_writes, rel=1 / 6)
+
+
+@pytest.mark.slow
+def test_a_cluster_may_speak_tls(
+    place_of: Callable[[str], Place], expected: Callable[[Place], Files], tmp_path: Path
+) -> None:
+    """With tls:// and certificates in the environment it is the same; without them nobody is let in."""
+    environment, flags = certificates(tmp_path)
+    place = place_of("plain")
+    with running_cluster(
+        tmp_path / "cluster", num_workers=2, options=("--protocol", "tls", *flags)
+    ) as cluster:
+        assert cluster.address.startswith("tls://")
+        command = ("convert", place.named, "shards", "--quiet", "--keep", "word", "--on-bad-row", "skip")
+        dask = ("--shard-size", "16kB", "--engine", "dask", "--scheduler", cluster.address)
+        assert run_client(*command, *dask, cwd=tmp_path).status == 5
+        outcome = run_client(*command, *dask, cwd=tmp_path, environment=environment)
+        assert (outcome.status, outcome.stderr) == (0, "")
+    found = {path.name: path.read_bytes() for path in (tmp_path / "shards").iterdir()}
+    assert without_sizes(found) == expected(place)

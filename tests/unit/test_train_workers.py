@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +17,10 @@ import pytest
 from pipeline.errors import OptionError
 from pipeline.train import TrainOptions, train
 from pipeline.train.workers import Workers, gather_workers, parse_tf_config
-from support.command import ROOT
+from support.command import ROOT, run_process
 from support.datasets import convert_text, make_options
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from support.documents import document
+from support.s3_server import s3_server
 
 TIMEOUT_SECONDS = 300
 KEEPING_WEIGHTS = """
@@ -120,7 +121,7 @@ def train_together(shards: Path, folder: Path, *options: str) -> list[dict[str, 
     processes = []
     for rank in range(2):
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}}
-        (folder / str(rank)).mkdir(parents=True)
+        (folder / str(rank)).mkdir(parents=True, exist_ok=True)
         processes.append(
             subprocess.Popen(
                 [sys.executable, "-c", KEEPING_WEIGHTS, "train", shards, "-o", "model", "--json", *options],
@@ -189,3 +190,27 @@ def test_two_devices_learn_what_one_does(shards: Path, tmp_path: Path) -> None:
         for name in ("loss", "metric", "val_loss", "val_metric"):
             assert found[name] == pytest.approx(getattr(expected, name), rel=1e-4)
     assert json.loads(two.stdout)["metrics"]["loss"] == pytest.approx(one.metrics.loss, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_two_workers_train_from_s3(shards: Path, tmp_path: Path) -> None:
+    """Each copies the dataset from the store as docs/scaling.md says, proves it, and both learn the same."""
+    found = re.search(r"python -c '(.+?)'", document("docs/scaling.md"))
+    assert found is not None
+    with s3_server() as s3:
+        s3.put({f"shards/{path.name}": path.read_bytes() for path in shards.iterdir()})
+        for rank in "01":
+            (tmp_path / rank).mkdir()
+            subprocess.run(
+                [sys.executable, "-c", found[1]],
+                check=True,
+                cwd=tmp_path / rank,
+                env=os.environ | s3.environment,
+                timeout=TIMEOUT_SECONDS,
+            )
+    for rank in "01":
+        assert run_process("verify", "shards", cwd=tmp_path / rank).status == 0
+    options = ("--layers", "8", "--batch-size", "100", "--epochs", "1", "--strategy", "multiworker")
+    chief, other = train_together(Path("shards"), tmp_path, *options)
+    assert chief["history"][0]["loss"] == other["history"][0]["loss"]
+    assert (tmp_path / "0" / "model" / "model.keras").exists()
