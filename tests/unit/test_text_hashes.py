@@ -14,7 +14,9 @@ SEEDS = st.integers(0, 2**64 - 1)
 
 
 @given(texts=st.lists(st.text(max_size=40)), seed=SEEDS, begin=st.integers(0, 3))
-@example(texts=["", "a", "\u00e9" * 4, "x" * LONG_BYTES, "x" * (LONG_BYTES + 1), "y" * 5000], seed=42, begin=1)
+@example(
+    texts=["", "a", "\u00e9" * 4, "x" * LONG_BYTES, "x" * (LONG_BYTES + 1), "y" * 5000], seed=42, begin=1
+)
 def test_every_text_has_its_own_hash(texts: list[str], seed: int, begin: int) -> None:
     """Whatever stands beside it, however long, and where the array begins."""
     array = pa.array(["?"] * begin + texts, pa.large_string()).slice(begin)
