@@ -55,10 +55,10 @@ def _hashed(data: NDArray[np.uint8], begins: NDArray[np.int64], sizes: NDArray[n
     rows, first = np.flatnonzero(sizes <= LONG_BYTES), 0
     while len(rows := rows[sizes[rows] > first]):
         masks = MASKS[np.minimum(sizes[rows] - first, WORD_BYTES)]
-        word: Words = words[begins[rows] + first] & masks
-        hashes[rows] = _mixed(hashes[rows] ^ word)
+        hashes[rows] = _mixed(hashes[rows] ^ (words[begins[rows] + first] & masks))
         first += WORD_BYTES
-    return _mixed(hashes ^ sizes.view(np.uint64))
+    lengths: Words = sizes.astype(np.uint64)
+    return _mixed(hashes ^ lengths)
 
 
 def _mixed(values: Words) -> Words:
