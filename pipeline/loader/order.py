@@ -125,19 +125,17 @@ def epoch_order(layout: Layout, *, seed: int, epoch: int, shuffle: bool) -> Epoc
 def random_permutation(num_records: int, *, key: tuple[int, int], stream: int) -> Integers:
     """Return a permutation of range(num_records) that depends on `key` and `stream` alone.
 
-    Raw Philox words are sorted, never a distribution method called, so NumPy's promise of a stable bit
-    stream (NEP 19) covers it. The index takes the place of a word's low bits: plain sorting, twice as fast as
-    an argsort, then yields the permutation, and no two words are equal.
+    The records are sorted by 32 bits each of the raw Philox words: by the lower 16 first, then, keeping their
+    order, by the upper. NumPy sorts 16 bits by counting: nothing else is nearly as fast. Two records that
+    drew the same 32 bits stay as they stand: 2 pairs among 140,000 records. No distribution method is called
+    here, so NumPy's promise of a stable bit stream (NEP 19) covers the order.
     """
     # As uint64: a list of Python integers beyond 2**63 would pass through float64.
     generator = np.random.Philox(key=np.array(key, np.uint64), counter=np.array([0, 0, 0, stream], np.uint64))
-    words = np.asarray(generator.random_raw(num_records), dtype=np.uint64)
-    low_bits = np.uint64((1 << max(0, num_records - 1).bit_length()) - 1)
-    words &= ~low_bits
-    words |= np.arange(num_records, dtype=np.uint64)
-    words.sort()
-    words &= low_bits
-    return words.view(np.int64)
+    words = np.asarray(generator.random_raw(-(-num_records // 2)), dtype="<u8")
+    lower, upper = words.view("<u2")[: 2 * num_records].reshape(2, num_records)
+    order = np.argsort(lower, kind="stable")
+    return np.take(order, np.argsort(upper[order], kind="stable"))
 
 
 def rank_bounds(num_records: int, *, rank: int, world_size: int) -> tuple[int, int]:

@@ -44,8 +44,7 @@ def decode(kind: Any, value: Any, at: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return _decode_dataclass(kind, _expect(value, dict, at), at)
     if origin is tuple:
-        entries = _expect(value, list, at)
-        return tuple(decode(arguments[0], entry, f"{at}[{index}]") for index, entry in enumerate(entries))
+        return _decode_tuple(arguments[0], _expect(value, list, at), at)
     if origin is dict:
         pairs = _expect(value, dict, at)
         return {key: decode(arguments[1], entry, f"{at}.{key}") for key, entry in pairs.items()}
@@ -86,6 +85,13 @@ def _decode_dataclass(kind: Any, tree: dict[str, Any], at: str) -> Any:
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise MalformedError(f"{at}: the key {field.name!r} is missing")
     return kind(**values)
+
+
+def _decode_tuple(kind: Any, entries: list[Any], at: str) -> tuple[Any, ...]:
+    # One by one, the thousands of positions of a manifest would take longer than all else in it.
+    if kind is int and set(map(type, entries)) == {int} and min(entries) in INT64 and max(entries) in INT64:
+        return tuple(entries)
+    return tuple(decode(kind, entry, f"{at}[{index}]") for index, entry in enumerate(entries))
 
 
 def _decode_union(arguments: tuple[Any, ...], value: Any, at: str) -> Any:
