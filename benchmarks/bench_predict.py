@@ -25,12 +25,15 @@ from typing import Any
 from measure import Job, finish, measure, parser_of
 from sources import FOLDER, Source, simulated
 
+from pipeline.predict import PredictOptions
+
 RATES = Path(__file__).resolve().parent / "peers" / "predict_rates.py"
 ROOT = Path(__file__).resolve().parents[1]
 SHARDS, MODEL, OUTPUT = FOLDER / "few-shards", FOLDER / "model", FOLDER / "predictions.parquet"
 WAYS = ("products", "network", "predict")
-BATCH_SIZE = 8192
+BATCH_SIZE = 8192  # of the network alone, which is fastest with it
 TRAINING_ROWS = 10_000
+QUIET = {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
 
 
 def main() -> None:
@@ -80,13 +83,16 @@ def rates_of_ways(source: Source, *, rounds: int, seconds: float) -> list[dict[s
 
 
 def _run(way: str, source: Source, seconds: float) -> dict[str, Any]:
-    given = (MODEL, source.path, OUTPUT, BATCH_SIZE, seconds, way)
+    batch_size = PredictOptions().batch_size if way == "predict" else BATCH_SIZE
+    given = (MODEL, source.path, OUTPUT, batch_size, seconds, way)
+    # As the command does: its threads ask the model each for itself.
+    threads = {"TF_NUM_INTRAOP_THREADS": "1"} if way == "predict" else {}
     done = subprocess.run(
         [sys.executable, RATES, *map(str, given)],
         check=True,
         stdout=subprocess.PIPE,
         encoding="utf-8",
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"},
+        env=os.environ | QUIET | threads,
     )
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found

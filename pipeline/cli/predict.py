@@ -11,6 +11,7 @@ import click
 
 from pipeline.cli import display
 from pipeline.cli.manual import Manual
+from pipeline.counted import counted
 
 if TYPE_CHECKING:
     from pipeline.predict import PredictOptions, PredictSummary
@@ -35,7 +36,7 @@ CHOICE_NONFINITE = click.Choice(["error", "drop"])
     "--batch-size",
     type=click.IntRange(min=1),
     metavar="N",
-    default=8192,
+    default=4096,
     show_default=True,
     help="Records the model takes at a time; changes speed and memory alone.",
 )
@@ -80,10 +81,10 @@ def predict_command(model: Path, sources: tuple[str, ...], output: Path, **given
       pipeline predict model/ - predictions.csv --delimiter ';' < new.csv
     """  # noqa: D301  # \b is click's mark for a paragraph that is not rewrapped
     as_json, is_quiet = given.pop("as_json"), given.pop("quiet")
+    # Both take a thread per core, once, when they are loaded. Each of our threads computes by itself.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     if given["workers"]:
-        # Both take a thread per core, once, when they are loaded.
         os.environ.setdefault("POLARS_MAX_THREADS", str(given["workers"]))
-        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(given["workers"]))
     options = _options(given)
     from pipeline.predict import predict  # noqa: PLC0415  # loads Polars, pyarrow and TensorFlow
     from pipeline.source.listing import list_sources  # noqa: PLC0415
@@ -128,7 +129,7 @@ def _summary_json(summary: PredictSummary) -> dict[str, Any]:
 
 def _summary_text(summary: PredictSummary) -> str:
     lines = [
-        f"{summary.num_read:,} records read = {summary.num_written:,} written + "
+        f"{counted(summary.num_read, 'record')} read = {summary.num_written:,} written + "
         f"{summary.num_rejected:,} rejected"
         + (f" ({summary.num_blank:,} blank lines)" if summary.num_blank else "")
     ]

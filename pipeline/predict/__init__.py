@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from pipeline.predict.planning import PredictPlan
     from pipeline.predict.reading import Block
     from pipeline.progress import Progress
+    from pipeline.source.ranges import RangeTask
     from pipeline.storage.paths import SourcePath
 
 __all__ = ["PredictOptions", "PredictSummary", "predict"]
@@ -84,6 +85,7 @@ def predict(
     table_format = options.format_of(output)
     check_file(output, overwrite=options.overwrite)
     plan = make_plan(sources, descriptions.load(model), options)
+    backend.load(progress)
     saved = open_model(model)
     work = _Work(
         plan=plan,
@@ -137,9 +139,9 @@ def _write(work: _Work, *, streamed: bool, overwrite: bool) -> Accounts:
         RejectsFile(work.output) as rejects,
         TableWriter(file, work.plan, work.table_format) as table,
     ):
-        for block in _blocks(work, accounts, streamed=streamed):
+        for block, scores in _blocks(work, accounts, streamed=streamed):
             rejects.add(accounts.add(block), file_name=reading.files[block.file_index].path.name)
-            table.add(block, _scores(block.rows, work))
+            table.add(block, scores)
             work.progress.advance(block.num_text_bytes, records=block.num_records)
         for source in reading.files:
             check_unchanged(source)
@@ -148,8 +150,10 @@ def _write(work: _Work, *, streamed: bool, overwrite: bool) -> Accounts:
     return accounts
 
 
-def _blocks(work: _Work, accounts: Accounts, *, streamed: bool) -> Iterator[Block]:
-    """Yield the blocks of the source in order, the next ones being read meanwhile."""
+def _blocks(
+    work: _Work, accounts: Accounts, *, streamed: bool
+) -> Iterator[tuple[Block, NDArray[np.float32]]]:
+    """Yield the blocks of the source in order, with what the model says of their rows."""
     reading = work.plan.reading
     tasks = all_ranges(
         reading.files,
@@ -157,7 +161,9 @@ def _blocks(work: _Work, accounts: Accounts, *, streamed: bool) -> Iterator[Bloc
         delimiter=reading.dialect.delimiter,
         streamed=streamed,
     )
-    read = partial(read_block, plan=work.plan, known=work.known)
+    # Each thread reads a block and asks the model itself: two that take turns at the matrix products leave no
+    # core idle, where one that spreads each product over all cores waits for the slowest, again and again.
+    read = partial(_read_and_score, work)
     try:
         # Closed, so that no thread still reads when an error is handled.
         with closing(map_tasks(read, tasks, num_workers=reading.memory.num_threads)) as blocks:
@@ -167,6 +173,11 @@ def _blocks(work: _Work, accounts: Accounts, *, streamed: bool) -> Iterator[Bloc
         if error.line is not None:
             error.line += accounts.lines_before(error.path)
         raise
+
+
+def _read_and_score(work: _Work, task: RangeTask) -> tuple[Block, NDArray[np.float32]]:
+    block = read_block(task, plan=work.plan, known=work.known)
+    return block, _scores(block.rows, work)
 
 
 def _scores(rows: RawRows, work: _Work) -> NDArray[np.float32]:

@@ -1,12 +1,13 @@
 """Owns the division of `--memory` in a prediction: how much is read at a time, and by how many threads.
 
-    --memory  =  base  +  model  +  writing  +  (threads + 2) * range
+    --memory  =  base  +  model  +  writing  +  2 * range  +  threads * (range + batch)
 
     base      BASE_BYTES: the interpreter, TensorFlow and Keras, Polars and Arrow, loaded and warm
-    model     ACTIVATION_BYTES for each record of a batch, PARAMETER_BYTES for each parameter
+    model     PARAMETER_BYTES for each parameter
     writing   WRITING_BYTES: the row group that is held and encoded
     range     its text, CELL_BYTES for each of its cells, TEXT_COPIES of the texts to be kept; one for each
-              thread, one that is waiting, and one that the model works on
+              thread, one that is waiting, and one that is written
+    batch     ACTIVATION_BYTES for each record of a batch
 
 How much is read at a time depends on the source alone: batches end where ranges do, and the last bits of a
 prediction may depend on the batch. The factors are measured, and held by tests/memory.
@@ -58,16 +59,17 @@ def affordable_threads(
     batch_size: int,
     range_bytes: int,
 ) -> int:
-    """Return how many threads may read, at most `num_workers`.
+    """Return how many threads may read and ask the model, at most `num_workers`.
 
     Raises:
         MemoryBudgetError: not even one can be had; it names the memory that would do.
     """
-    fixed = BASE_BYTES + WRITING_BYTES + ACTIVATION_BYTES * batch_size + PARAMETER_BYTES * num_parameters
+    fixed = BASE_BYTES + WRITING_BYTES + PARAMETER_BYTES * num_parameters
     per_range = range_bytes / record.text_bytes * record.work_bytes / SLACK
-    threads = int((memory_bytes - fixed) / per_range) - 2
+    per_thread = per_range + ACTIVATION_BYTES * batch_size
+    threads = int((memory_bytes - fixed - 2 * per_range) / per_thread)
     if threads < 1:
-        needed = math.ceil((fixed + 3 * per_range) / (1 << 20))
+        needed = math.ceil((fixed + 2 * per_range + per_thread) / (1 << 20))
         raise MemoryBudgetError(
             f"--memory {memory_bytes >> 20}MiB is too little for this model and source",
             hint=f"pass --memory {needed}MiB or more",

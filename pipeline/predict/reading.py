@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.counted import counted
 from pipeline.errors import EmptySourceError, NonFiniteError, TooManyRejectsError
 from pipeline.models.scoring import RawRows
 from pipeline.source import careful, fast
@@ -155,7 +156,7 @@ class Accounts:
         if allowed is not None and self.num_rejected + len(rejects) > allowed:
             reject = rejects[allowed - self.num_rejected]
             raise TooManyRejectsError(
-                f"more than {allowed} rows set aside; this one: {reject.reason}",
+                f"more than {counted(allowed, 'row')} set aside; this one: {reject.reason}",
                 path=str(file.path),
                 line=reject.line,
                 column=reject.column,

@@ -6,6 +6,7 @@ import csv
 import fcntl
 import gzip
 import io
+import itertools
 import json
 import resource
 import shutil
@@ -422,7 +423,7 @@ def test_a_folder_that_may_not_be_written(two: Made, tmp_path: Path, monkeypatch
 
 def test_an_interruption_leaves_nothing(two: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in the middle: neither output nor partial file."""
-    calls = iter([None, KeyboardInterrupt()])
+    calls = itertools.chain([None, KeyboardInterrupt()], itertools.repeat(None))  # from any thread
 
     def score(rows: RawRows) -> np.ndarray:
         if (interrupt := next(calls)) is not None:
@@ -477,7 +478,7 @@ def test_rows_that_are_all_set_aside_are_an_error(two: Made, rows: Columns, tmp_
 def test_memory_decides_how_many_ranges_are_read_at_a_time() -> None:
     """More of it gives more threads, up to those asked for; too little names what would do, and that does."""
     record = RecordSize(text_bytes=741, num_cells=29, kept_text_bytes=0)
-    given = {"num_workers": 16, "num_parameters": 421_713, "batch_size": 8192, "range_bytes": 8 << 20}
+    given = {"num_workers": 16, "num_parameters": 421_713, "batch_size": 4096, "range_bytes": 8 << 20}
     threads = [affordable_threads(size << 20, record, **given) for size in (1024, 1100, 4096)]
     assert 1 < threads[0] < threads[1] < threads[2] == 16
     with pytest.raises(MemoryBudgetError) as caught:
@@ -498,7 +499,7 @@ def test_the_default_memory_suffices_for_records_of_any_shape(
     record = RecordSize(text_bytes=text_bytes, num_cells=num_cells, kept_text_bytes=kept_text_bytes)
     range_bytes = fitting_range(record, at_most=8 << 20)
     threads = affordable_threads(
-        1 << 30, record, num_workers=2, num_parameters=421_713, batch_size=8192, range_bytes=range_bytes
+        1 << 30, record, num_workers=2, num_parameters=421_713, batch_size=4096, range_bytes=range_bytes
     )
     assert threads == 2
 
