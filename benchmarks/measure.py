@@ -196,13 +196,13 @@ def parse_arguments(description: str, *, rows: int) -> argparse.Namespace:
     return parser_of(description, rows=rows).parse_args()
 
 
-def parser_of(description: str, *, rows: int) -> argparse.ArgumentParser:
+def parser_of(description: str, *, rows: int, rounds: int = 5) -> argparse.ArgumentParser:
     """Return the parser of that, for benchmarks that take more."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", type=_tens, default=rows, help="a multiple of 10 (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=rounds, help="(default: %(default)s)")
     parser.add_argument("--json", type=Path, help="write the results here, too")
     return parser
 

@@ -19,6 +19,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
+    from pipeline.progress import Progress
+
+
+def load(progress: Progress) -> None:
+    """Load TensorFlow and Keras as a stage of its own, since that takes seconds; nothing if they are loaded.
+
+    Raises:
+        MissingExtraError: one is not installed.
+    """
+    if sys.modules.keys() >= {"tensorflow", "keras"}:
+        return
+    progress.start("loading TensorFlow", total=None, unit="")
+    keras()
+    progress.finish()
+
 
 def tensorflow() -> ModuleType:
     """Return the module `tensorflow`.

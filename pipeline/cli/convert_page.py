@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.display import amount, duration, memory, speed
 from pipeline.cli.page import Page
+from pipeline.counted import counted
 from pipeline.splitting.rule import in_words
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def plan_page(plan: ConvertPlan, target: AnyPath, rehearsal: Rehearsal | None) -
             "split": in_words(rule.name, rule.column or "", schema.label.name),
         }
     )
-    page.heading(f"expected: about {estimates.num_records:,} records")
+    page.heading(f"expected: about {counted(estimates.num_records, 'record')}")
     if rule.name != "given":
         _split_table(page, plan)
     page.line("")
@@ -227,7 +228,7 @@ def summary_page(summary: ConvertSummary, memory_bytes: int) -> Page:
         rule = in_words(manifest.split_rule, manifest.split_column, manifest.label.name)
         page.line(f"divided {rule}")
     page.line(
-        f"{counts.read:,} records read = {counts.written:,} written + {counts.rejected:,} rejected"
+        f"{counted(counts.read, 'record')} read = {counts.written:,} written + {counts.rejected:,} rejected"
         + (f" ({counts.blank:,} blank lines)" if counts.blank else "")
     )
     if manifest.rejects:

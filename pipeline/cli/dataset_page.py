@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.display import amount
 from pipeline.cli.page import Page, cut
+from pipeline.counted import counted
 from pipeline.splitting.rule import in_words
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def dataset_page(report: DatasetReport, *, show_all: bool) -> Page:
     page.heading("splits")
     header, rows = _split_rows(manifest)
     page.table(header, rows, left=["split"])
-    page.heading(f"{len(manifest.columns):,} columns; moments of the train split, in raw units")
+    page.heading(f"{counted(len(manifest.columns), 'column')}; moments of the train split, in raw units")
     shown = manifest.columns if show_all else manifest.columns[:SHOWN_COLUMNS]
     page.table(
         ("column", "role", "dtype", "mean", "std", "min", "max", "missing", "values"),
@@ -82,7 +83,7 @@ def _dataset_label(manifest: Manifest) -> str:
         return f"{label.name} (number)"
     shown = ", ".join(cut(str(value)) for value in label.classes[:SHOWN_CLASSES])
     more = " …" * (len(label.classes) > SHOWN_CLASSES)
-    return f"{label.name} ({len(label.classes):,} classes: {shown}{more})"
+    return f"{label.name} ({counted(len(label.classes), 'class')}: {shown}{more})"
 
 
 def _split_rows(manifest: Manifest) -> tuple[list[str], list[list[str]]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.display import escape
+from pipeline.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -80,7 +81,7 @@ class Page:
     def more_columns(self, num_hidden: int) -> None:
         """Add how many columns a table does not show, if there are any."""
         if num_hidden > 0:
-            self.line(f"… and {num_hidden:,} columns more: --all shows them", "dim")
+            self.line(f"… and {counted(num_hidden, 'column')} more: --all shows them", "dim")
 
     def code(self, text: str, language: str) -> None:
         """Add code, as it is to be pasted."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.display import amount
 from pipeline.cli.page import Page, cut
+from pipeline.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ def source_page(report: SourceReport, named: Sequence[str], *, show_all: bool) -
             "label": _label(report),
         }
     )
-    page.heading(f"{len(report.columns):,} columns")
+    page.heading(counted(len(report.columns), "column"))
     shown = report.columns if show_all else report.columns[:SHOWN_COLUMNS]
     page.table(
         ("column", "holds", "role", "distinct", "missing", "least", "greatest", "first values"),
@@ -51,7 +52,7 @@ def source_page(report: SourceReport, named: Sequence[str], *, show_all: bool) -
     if report.findings or report.num_uneven:
         page.heading("look at")
     if report.num_uneven:
-        page.line(f"{report.num_uneven:,} rows have more or fewer fields than the header", "yellow")
+        page.line(f"{counted(report.num_uneven, 'row')} with more or fewer fields than the header", "yellow")
     for finding in report.findings:
         names = ", ".join(map(cut, finding.columns[:SHOWN_NAMES]))
         more = f" and {len(finding.columns) - SHOWN_NAMES:,} more" * (len(finding.columns) > SHOWN_NAMES)
@@ -125,7 +126,7 @@ def _first_rows(page: Page, report: SourceReport) -> None:
     rows = [[*map(_value, row), *blank][: len(names)] for row in report.first_rows]
     page.table(names, rows)
     if hidden := len(report.columns) - len(names):
-        page.line(f"… and {hidden:,} columns more", "dim")
+        page.line(f"… and {counted(hidden, 'column')} more", "dim")
 
 
 def _command(report: SourceReport) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import click
 
 from pipeline.cli import display
 from pipeline.cli.manual import Manual
+from pipeline.counted import counted
 
 if TYPE_CHECKING:
     from pipeline.verify import VerifySummary
@@ -64,4 +65,4 @@ def _as_json(summary: VerifySummary) -> dict[str, Any]:
 def _counts(summary: VerifySummary) -> str:
     size, rate = summary.num_bytes, summary.num_bytes / max(summary.seconds, 1e-6)
     amounts = f"{display.amount(size, 'bytes')} ({display.amount(rate, 'bytes')}/s)"
-    return f"{summary.num_records:,} records in {summary.num_shards} shards, {amounts}"
+    return f"{counted(summary.num_records, 'record')} in {counted(summary.num_shards, 'shard')}, {amounts}"

@@ -23,6 +23,7 @@ from pipeline.convert.planning import make_plan, num_threads
 from pipeline.convert.train_split import check_finite, vocabularies_of
 from pipeline.convert.work import ThreadWork
 from pipeline.convert.writing import Finish
+from pipeline.counted import counted
 from pipeline.engine.local import map_tasks
 from pipeline.errors import (
     InputError,
@@ -201,7 +202,7 @@ def _read_ranges(plan: ConvertPlan, work: Work, progress: Progress) -> tuple[Acc
     if work.index().num_records != accounts.num_kept:
         # A stream has no size: it may end before what an unfinished run read of it.
         raise SourceChangedError(
-            f"ends after {accounts.num_read} rows, sooner than when the unfinished run read it",
+            f"ends after {counted(accounts.num_read, 'row')}, sooner than when the unfinished run read it",
             path=str(plan.files[-1].path),
             hint="run the same command again: it starts afresh",
         )

@@ -12,6 +12,7 @@ from pipeline import moments as moments_of
 from pipeline.convert.reading import check_classes
 from pipeline.convert.split_values import total_tally
 from pipeline.convert.tracers import Tracers
+from pipeline.counted import counted
 from pipeline.errors import EmptySourceError, TooManyRejectsError
 from pipeline.manifest import SourceEntry
 
@@ -97,7 +98,7 @@ class Accounts:
         if allowed is not None and len(self.rejects) > allowed:
             index, reject = self.rejects[allowed]
             raise TooManyRejectsError(
-                f"more than {allowed} rows set aside; this one: {reject.reason}",
+                f"more than {counted(allowed, 'row')} set aside; this one: {reject.reason}",
                 path=str(self._plan.files[index].path),
                 line=reject.line,
                 column=reject.column,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.counted import counted
 from pipeline.keys import SPLITS
 from pipeline.schema import DEFAULT_LABELS
 from pipeline.splitting.rule import FLAGS
@@ -61,7 +62,8 @@ def _of_label(
             yield f"the label {label.name!r} is constant in the train split: {float(train.min[row])!r}"
     elif len(classes) == 1:
         only = classes[0] if isinstance(classes[0], str) else int(classes[0])
-        yield f"the label {label.name!r} has one class only: {only!r}, in all {accounts.num_kept} records"
+        times = counted(accounts.num_kept, "record")
+        yield f"the label {label.name!r} has one class only: {only!r}, in all of {times}"
 
 
 def untrained_classes(

@@ -72,6 +72,7 @@ def evaluate(
     manifest = check_dataset(shards)
     described = descriptions.load(model)
     _check(described, manifest, shards, options)
+    backend.load(progress)
     saved = open_model(model)
     with backend.known_warnings_ignored(), staging(output) as stage:
         stage.begin()

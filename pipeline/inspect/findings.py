@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pipeline.counted import counted
 from pipeline.source.cells import MAX_EXACT, NUMBER, shortened
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _of_column(column: ColumnFacts, *, is_label: bool) -> Iterator[tuple[str, st
             f"holds numbers, and {sum(column.strays.values()):,} times text: {_listed(column.strays)}",
         )
     if column.num_infinite:
-        yield "infinite", f"is infinite in {column.num_infinite:,} rows"
+        yield "infinite", f"is infinite in {counted(column.num_infinite, 'row')}"
     if not column.is_numeric:
         yield _of_text(column, is_label=is_label)
     elif not is_label:
@@ -101,7 +102,7 @@ def _of_column(column: ColumnFacts, *, is_label: bool) -> Iterator[tuple[str, st
 
 def _of_text(column: ColumnFacts, *, is_label: bool) -> tuple[str, str]:
     if is_label:
-        return "text-label", f"is text: its {column.num_distinct:,} values become classes"
+        return "text-label", f"is text: its {counted(column.num_distinct, 'value')} become classes"
     if column.holds == "dates":
         return "dates", "holds dates" + ("" if column.is_datetime else ", but not written as 2026-11-28")
     if is_category(column):
@@ -124,7 +125,7 @@ def _of_numbers(column: ColumnFacts) -> Iterator[tuple[str, str]]:
             (f"varies by {numbers.std:.2g} around {numbers.mean:.10g}: as float32 its values run together"),
         )
     if sentinel := _sentinel(column, numbers):
-        times = f"{column.counts[sentinel]:,} rows"
+        times = counted(column.counts[sentinel], "row")
         yield "sentinel", f"is {sentinel} in {times}, far from all others: does it stand for a missing value?"
     elif lonely := _lonely(numbers, LONELY):
         yield "outlier", f"is {lonely[0]:.6g} somewhere, far from all others"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.counted import counted
 from pipeline.keys import SPLITS
 from pipeline.loader.check import check_dataset
 from pipeline.models import description as descriptions
@@ -48,7 +49,7 @@ def report_dataset(
         if name in manifest.splits and manifest.splits[name].records
     }
     progress.finish()
-    subtitle = f"{manifest.records.written:,} records, {len(manifest.features)} features"
+    subtitle = f"{counted(manifest.records.written, 'record')}, {counted(len(manifest.features), 'feature')}"
     found = dataset.sections(manifest, sketches)
     _write(output, page(f"Dataset {shards.resolve().name}", subtitle, found), overwrite=overwrite)
 
@@ -65,7 +66,7 @@ def report_model(
     """
     check_file(output, overwrite=overwrite)
     description = descriptions.load(folder)
-    subtitle = f"predicts {description.label} from {len(description.features)} columns"
+    subtitle = f"predicts {description.label} from {counted(len(description.features), 'column')}"
     found = model.sections(folder, description, evaluation)
     _write(output, page(f"Model {folder.resolve().name}", subtitle, found), overwrite=overwrite)
 

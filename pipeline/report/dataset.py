@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.counted import counted
 from pipeline.keys import SPLITS
 from pipeline.report import categories, origin, shuffle
 from pipeline.report.page import Section, charts, paragraph, table, verdict
@@ -62,8 +63,8 @@ def _facts(manifest: Manifest) -> Section:
     files = manifest.source.files
     named = files[0].path if len(files) == 1 else f"{len(files):,} files, {files[0].path} to {files[-1].path}"
     account = (
-        f"{counts.read:,} records read = {counts.written:,} written + {counts.rejected:,} set aside; "
-        f"{counts.blank:,} blank lines."
+        f"{counted(counts.read, 'record')} read = {counts.written:,} written + {counts.rejected:,} set aside;"
+        f" {counted(counts.blank, 'blank line')}."
     )
     header = ["split", "records", "share", "shards", "size", "labels"]
     if not manifest.label.classes:

@@ -9,6 +9,7 @@ import csv
 import json
 from typing import TYPE_CHECKING, Any
 
+from pipeline.counted import counted
 from pipeline.errors import ModelError
 from pipeline.report import evaluation as evaluations
 from pipeline.report.page import Section, charts, facts, paragraph
@@ -54,7 +55,11 @@ def figures(tree: dict[str, Any]) -> Section:
 def _facts(description: ModelDescription) -> Section:
     names = description.features
     shown = ", ".join(names[:MAX_NAMES]) + (" …" if len(names) > MAX_NAMES else "")
-    kind = "is a number" if description.label_kind == "number" else f"has {len(description.classes)} classes"
+    kind = (
+        "is a number"
+        if description.label_kind == "number"
+        else f"has {counted(len(description.classes), 'class')}"
+    )
     said = f"{description.parameters:,} parameters. The label {description.label!r} {kind}."
     body = paragraph(said) + paragraph(f"Columns, in order: {shown}.")
     options = {name: _option(value) for name, value in description.options.items() if value is not None}

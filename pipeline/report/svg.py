@@ -18,6 +18,7 @@ WIDTH, HEIGHT = 320, 170
 LARGE_WIDTH, LARGE_HEIGHT = 400, 300
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 8, 30
 NUM_TICKS = 4
+DIGIT_WIDTH = 5.6  # at most, of a character of the axes
 MAX_NAME = 20  # characters beside a bar
 
 
@@ -196,10 +197,11 @@ def _axes(box: _Box, x_name: str, y_name: str, x_ticks: Sequence[float]) -> list
         parts.append(
             f'<text x="{LEFT - 4}" y="{box.y(value) + 3:.1f}" text-anchor="end">{number(value)}</text>'
         )
-    parts += [
-        f'<text x="{box.x(value):.1f}" y="{box.floor + 12}" text-anchor="middle">{number(value)}</text>'
-        for value in x_ticks
-    ]
+    for value in x_ticks:
+        text = number(value)
+        # The last one may lie on the edge of the picture, and would be cut off.
+        middle = min(box.x(value), box.width - len(text) * DIGIT_WIDTH / 2)
+        parts.append(f'<text x="{middle:.1f}" y="{box.floor + 12}" text-anchor="middle">{text}</text>')
     if x_name:
         middle = (LEFT + box.right) / 2
         parts.append(f'<text x="{middle}" y="{box.height - 4}" text-anchor="middle">{escape(x_name)}</text>')

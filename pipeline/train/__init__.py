@@ -111,6 +111,7 @@ def train(shards: Path, output: Path, options: TrainOptions, *, progress: Progre
         num_steps=feed.num_steps,
     )
     work = _Work(feed=feed, task=task, options=options, workers=workers, progress=progress)
+    backend.load(progress)
     with (
         backend.known_warnings_ignored(),
         losses_told(workers.world_size),

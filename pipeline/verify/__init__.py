@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline import manifest as manifests
+from pipeline.counted import counted
 from pipeline.engine.local import map_tasks
 from pipeline.errors import DatasetError, ManifestError, ShardError
 from pipeline.loader.rows import REMAKE
@@ -115,12 +116,12 @@ def _overlaps(
     if compared.num_in_two_splits:
         but_text = " but for their text" if any(c.dtype == "string" for c in manifest.columns) else ""
         remarks.append(
-            f"{compared.num_in_two_splits:,} records stand in two splits: rows that are equal{but_text}"
+            f"{counted(compared.num_in_two_splits, 'record')} in two splits: rows that are equal{but_text}"
         )
     for overlap in compared.overlaps:
         one, other = overlap.names
-        what = f"holds {overlap.num_shared:,} records twice"
+        what = f"holds {counted(overlap.num_shared, 'record')} twice"
         if one != other:
-            what = f"shares {overlap.num_shared:,} records with {other}"
+            what = f"shares {counted(overlap.num_shared, 'record')} with {other}"
         message = f"{what}: more than equal rows of the source explain"
         yield ShardError(message, path=str(shards / one), hint=REMAKE)

@@ -333,7 +333,7 @@ def test_records_in_two_splits_are_found(tmp_path: Path, num_leaked: int) -> Non
     rewrite(shards, without_claims)
     reseal(shards)
     summary = verify(shards)
-    assert f"{num_leaked} records stand in two splits: rows that are equal" in summary.notes
+    assert f"{num_leaked} records in two splits: rows that are equal" in summary.notes
     found = [
         f"train: shares {num_leaked} records with test",
         f"{other.name}: shares {num_leaked} records with",
@@ -350,7 +350,7 @@ def test_equal_rows_of_the_source_are_no_fault(tmp_path: Path, form: str, num_co
     summary = verify(make_dataset(tmp_path, text, formats=(form,)))
     assert told(summary) == []
     assert len(summary.notes) == 1
-    assert "stand in two splits: rows that are equal" in summary.notes[0]
+    assert "in two splits: rows that are equal" in summary.notes[0]
 
 
 def test_records_are_compared_but_for_their_text(tmp_path: Path) -> None:
@@ -358,7 +358,7 @@ def test_records_are_compared_but_for_their_text(tmp_path: Path) -> None:
     rows = "".join(f"{row % 2},{row % 5},name {row}\n" for row in range(NUM_RECORDS))
     shards = make_dataset(tmp_path, "label,a,name\n" + rows, roles=RoleOptions(keep=("name",)))
     summary = verify(shards)
-    assert "stand in two splits: rows that are equal but for their text" in summary.notes[0]
+    assert "in two splits: rows that are equal but for their text" in summary.notes[0]
 
 
 def test_chance_decides_what_is_too_much() -> None:
@@ -428,7 +428,7 @@ def test_a_dataset_of_any_rule_is_whole(tmp_path: Path, name: str) -> None:
     shards = make_dataset(tmp_path, "\n".join([text[0], *rows, ""]), rule=given["rule"], roles=given["roles"])
     summary = verify(shards)
     assert told(summary) == []
-    in_two = [note for note in summary.notes if "stand in two splits" in note]
+    in_two = [note for note in summary.notes if "in two splits" in note]
     assert bool(in_two) == (name == "stratify")
 
 
