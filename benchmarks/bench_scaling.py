@@ -20,6 +20,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import dask
 import jobs
 from distributed import LocalCluster
 from measure import finish, measure, median, parse_arguments
@@ -100,11 +101,18 @@ def on_dask(source: Source, size: int, *options: str) -> Job:
 
 @contextmanager
 def running_cluster() -> Iterator[str]:
-    """Run a cluster with a process for each core; yield the address of its scheduler."""
-    num_workers = len(os.sched_getaffinity(0))
-    with LocalCluster(
-        n_workers=num_workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
-    ) as cluster:
+    """Run a cluster with a process for each core, as docs/scaling.md says; yield its scheduler's address."""
+    with (
+        dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}),
+        LocalCluster(
+            n_workers=len(os.sched_getaffinity(0)),
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            memory_limit=0,
+            env={"POLARS_MAX_THREADS": "1"},
+        ) as cluster,
+    ):
         yield cluster.scheduler_address
 
 

@@ -129,7 +129,11 @@ def _by_model(dense: object, resnet: object, text: str) -> str:
     show_default=True,
     help="What the hidden layers compute in; weights stay float32.",
 )
-@click.option("--jit/--no-jit", default=False, show_default=True, help="Compile the network with XLA.")
+@click.option(
+    "--jit/--no-jit",
+    default=None,
+    help="Compile the network with XLA.  [default: from 5 million records on, over all epochs]",
+)
 @click.option(
     "--steps-per-execution",
     default="1",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import pickle
 import queue
 import time
 import uuid
@@ -32,6 +33,7 @@ LOOK_SECONDS = 1
 MAX_RETRIES = (
     2  # of a task that raises: of a store that fails for a while, or a disk that only one worker has
 )
+MAX_INLINE_BYTES = 32 << 10  # a plan of 29 columns has 2 kB, with the places of a hundred runs 24
 TASKS_PER_WORKER = 2  # handed out at a time: one at work, one waiting, so that no worker idles between them
 
 
@@ -68,15 +70,15 @@ class DaskEngine:
     ) -> Generator[tuple[int, Result], None, None]:
         """Yield (index, `function(shared, task)`) for every task, each as soon as it is done.
 
-        All of it must be picklable. `shared` is sent to each worker once. A task that raises is done anew by
-        Dask, twice; its last error is raised when it is found, and tasks that are not begun are cancelled.
+        All of it must be picklable. `shared` is sent with each task if it is small, else to each worker once.
+        A task that raises is done anew by Dask, twice; its last error is raised when it is found, and tasks
+        that are not begun are cancelled.
 
         Raises:
             WorkersLostError: workers died at the same task three times, or all are gone, or the scheduler is.
         """
         remaining = enumerate(tasks)
-        # Not scattered: what is scattered is lost with the worker that holds it.
-        handed_out = self._client.submit(_itself, shared, pure=False)
+        handed_out = self._handed_out(shared)
         running: dict[str, tuple[int, Any]] = {}
         done: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -100,6 +102,14 @@ class DaskEngine:
         finally:
             with suppress(Exception):  # of a cluster that is gone
                 self._client.cancel([future for _, future in running.values()], force=True)
+
+    def _handed_out(self, shared: Shared) -> Any:  # noqa: ANN401  # itself, or a future of it
+        # What tasks depend on is on one worker first, and the scheduler would rather have that one do them
+        # all than send it to another: it wrote all shards of a small source alone.
+        if len(pickle.dumps(shared)) <= MAX_INLINE_BYTES:
+            return shared
+        # Not scattered: what is scattered is lost with the worker that holds it.
+        return self._client.submit(_itself, shared, pure=False)
 
     def _next_done(self, done: queue.SimpleQueue[Any]) -> Any:  # noqa: ANN401  # a future
         """Return the next future that is done; not without patience, if there is nobody to do it."""

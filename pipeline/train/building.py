@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from pipeline.train.workers import Workers
 
 MAX_STEPS_PER_EXECUTION = 16
+# On two cores XLA takes ten seconds to compile the default network for all shapes of a batch, and then saves
+# 5 us a record.
+JIT_RECORDS = 5_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,18 +68,19 @@ def build(task: Task, options: TrainOptions, workers: Workers) -> Networks:
         "weighted_metrics": [task.target.metric],
     }
     of_members = {"loss": mean_of_losses(loss), "weighted_metrics": [metric_of_mean(task.target)]}
+    jit = _jit(task, options)
     with workers.strategy.scope() if workers.strategy else nullcontext():
         trained = network_of(task, options, precision=options.precision, apart=True)
         trained.compile(
             optimizer=optimizer_of(trained, options, task.num_steps * options.epochs),
-            jit_compile=options.jit,
+            jit_compile=jit,
             steps_per_execution=_steps_per_execution(task, options),
             **(judged | of_members if options.model == "resnet" else judged),
         )
         if workers.strategy:
             _make_all_variables(trained, task.inputs.num_columns)
     local = network_of(task, options)
-    local.compile(jit_compile=options.jit, **judged)
+    local.compile(jit_compile=jit, **judged)
     return Networks(trained=trained, local=local)
 
 
@@ -114,6 +118,18 @@ def _make_all_variables(network: keras.Model, num_columns: int) -> None:
     network.compute_loss(record, label, predicted)
     network.compute_metrics(record, label, predicted)
     network.reset_metrics()
+
+
+def _jit(task: Task, options: TrainOptions) -> bool:
+    """Return whether XLA compiles the network: what was asked for, else whether that pays."""
+    if options.jit is not None:
+        return options.jit
+    # On GPUs XLA needs libraries that need not be there; bfloat16 on processors it makes slower.
+    is_fit = not options.deterministic and options.strategy == "none" and options.precision == "float32"
+    num_records = task.num_steps * options.batch_size * options.epochs
+    return (
+        is_fit and num_records >= JIT_RECORDS and not backend.tensorflow().config.list_physical_devices("GPU")
+    )
 
 
 def _steps_per_execution(task: Task, options: TrainOptions) -> int:

@@ -38,8 +38,8 @@ class TrainOptions:
     their number; `weight_decay` None stands for that of the optimizer. `batch_size` is that of all workers
     together. `steps_per_execution` is how many steps run between two looks at the loss, None for: as fits.
     `deterministic` has TensorFlow use only operations whose results do not depend on the timing of threads,
-    for the rest of the process. `jit` compiles the network with XLA. `checkpoint_every` is how much of an
-    epoch a crash may cost.
+    for the rest of the process. `jit` compiles the network with XLA, None for: where that pays.
+    `checkpoint_every` is how much of an epoch a crash may cost.
     """
 
     model: str = "dense"
@@ -61,7 +61,7 @@ class TrainOptions:
     seed: int = 42
     shard_format: ShardFormat | None = None
     precision: str = "float32"
-    jit: bool = False
+    jit: bool | None = None
     steps_per_execution: int | None = 1
     deterministic: bool = False
     strategy: str = "none"
@@ -117,12 +117,12 @@ class TrainOptions:
     def _check_together(self) -> None:
         if self.model == "resnet" and not self.layers:
             raise OptionError("--layers: a resnet needs at least one block", hint="pass --layers 32,32")
-        excluded = [("--jit", self.jit, "--deterministic", self.deterministic)]
+        excluded = [("--jit", bool(self.jit), "--deterministic", self.deterministic)]
         strategy = f"--strategy {self.strategy}"
         if self.strategy != "none":
             several_steps = self.steps_per_execution not in {None, 1}
             excluded += [
-                ("--jit", self.jit, strategy, True),
+                ("--jit", bool(self.jit), strategy, True),
                 (f"--steps-per-execution {self.steps_per_execution}", several_steps, strategy, True),
                 (f"--precision {self.precision}", self.precision == "mixed_float16", strategy, True),
             ]
