@@ -1,12 +1,12 @@
 """What does reading cost a training, and what has been gained on the loop of the report?
 
 Method: the default network, compiled once for each contender, is trained in turns: from the shards, as
-`pipeline train` does by default, with `--jit`, and with `--precision mixed_bfloat16`; from the same batches
-held in memory as tensors; and as the report this project starts from did it, from `make_csv_dataset` in
-batches of 32. Shards and memory train on the share of one rank of eight, some 100,000 records; the CSV on as
-many steps as come in `--seconds`. Compiling is not counted. What counts is the median of the rounds, and for
-memory beside shards that of the ratios within a round: rounds are short, and every other one goes backwards,
-since the machine may be shared.
+`pipeline train` does by default with so many; with `--no-jit`; and with `--precision mixed_bfloat16`. From the
+same batches held in memory as tensors; and as the report this project starts from did it, from
+`make_csv_dataset` in batches of 32. Shards and memory train on the share of one rank of eight, some 100,000
+records; the CSV on as many steps as come in `--seconds`. Compiling is not counted. What counts is the median
+of the rounds, and for memory beside shards that of the ratios within a round: rounds are short, and every
+other one goes backwards, since the machine may be shared.
 
 Conclusion: benchmarks/README.md, which is rendered from the figures.
 """
@@ -55,8 +55,8 @@ def main() -> None:
             for name, train in {
                 "from memory": from_memory(size),
                 "from shards": from_shards(size),
-                "from shards, --jit": from_shards(size, jit=True),
-                "from shards, mixed_bfloat16": from_shards(size, precision="mixed_bfloat16"),
+                "from shards, --no-jit": from_shards(size, jit=False),
+                "from shards, mixed_bfloat16": from_shards(size, jit=False, precision="mixed_bfloat16"),
             }.items()
         }
         contenders["the report's loop", REPORT_BATCH] = from_csv(source.path, given.seconds)
@@ -77,7 +77,7 @@ def measured(contenders: dict[tuple[str, int], Callable[[], float]], rounds: int
     return [{"name": name, "batch_size": size, "rates": found} for (name, size), found in rates.items()]
 
 
-def network(*, precision: str = "float32", jit: bool = False, steps: int) -> Any:  # noqa: ANN401  # Keras has no types
+def network(*, precision: str = "float32", jit: bool = True, steps: int) -> Any:  # noqa: ANN401  # Keras has no types
     """Return the default network, compiled."""
     num_features = len(next(batches(SHARDS, "train", 1, seed=SEED))[0][0])
     made = dense.build(
@@ -132,7 +132,7 @@ def from_csv(path: Path, seconds: float) -> Callable[[], float]:
     tf, keras = backend.tensorflow(), backend.keras()
     with path.open(encoding="utf-8") as text:
         names = next(text).rstrip("\n").split(",")
-    trained = network(steps=1)
+    trained = network(jit=False, steps=1)
 
     def stacked(columns: dict[str, Any], label: Any) -> tuple[Any, Any]:  # noqa: ANN401  # tensors
         return tf.stack(list(columns.values()), axis=1), label
@@ -179,7 +179,7 @@ def figures(results: list[dict[str, Any]]) -> dict[str, float]:
         found[f"from shards / from memory, batch {size:,}"] = statistics.median(
             mine / held for mine, held in zip(shards, rates["from memory", size], strict=True)
         )
-        for name in ("from shards", "from shards, --jit", "from shards, mixed_bfloat16"):
+        for name in ("from shards", "from shards, --no-jit", "from shards, mixed_bfloat16"):
             faster = statistics.median(rates[name, size]) / report
             found[f"{name}, batch {size:,} / the report's loop"] = faster
     return found

@@ -136,7 +136,7 @@ def _by_model(dense: object, resnet: object, text: str) -> str:
 )
 @click.option(
     "--steps-per-execution",
-    default="1",
+    default="auto",
     show_default=True,
     metavar="auto|N",
     help="Steps between two looks at the loss.",

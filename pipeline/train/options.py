@@ -62,7 +62,7 @@ class TrainOptions:
     shard_format: ShardFormat | None = None
     precision: str = "float32"
     jit: bool | None = None
-    steps_per_execution: int | None = 1
+    steps_per_execution: int | None = None
     deterministic: bool = False
     strategy: str = "none"
     checkpoint_every: Interval = field(default_factory=lambda: Interval(seconds=DEFAULT_SECONDS))

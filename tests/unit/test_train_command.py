@@ -46,8 +46,8 @@ def test_names_are_those_of_the_library() -> None:
 def test_what_is_not_given_has_the_default_of_the_network(model: str) -> None:
     """The library's own, for both networks; what is given overrides it and nothing else."""
     assert given_by("--model", model) == default_options(model)
-    changed = given_by("--model", model, "--epochs", "3", "--steps-per-execution", "auto")
-    assert (changed.epochs, changed.steps_per_execution) == (3, None)
+    changed = given_by("--model", model, "--epochs", "3", "--steps-per-execution", "4")
+    assert (changed.epochs, changed.steps_per_execution) == (3, 4)
     assert changed.learning_rate == default_options(model).learning_rate
 
 
