@@ -342,3 +342,13 @@ def test_a_cluster_may_speak_tls(
         assert (outcome.status, outcome.stderr) == (0, "")
     found = {path.name: path.read_bytes() for path in (tmp_path / "shards").iterdir()}
     assert without_sizes(found) == expected(place)
+
+
+def test_dask_writes_its_own_report(place_of: Callable[[str], Place], tmp_path: Path) -> None:
+    """With --performance-report there is Dask's page, which knows our tasks by name."""
+    page = tmp_path / "report.html"
+    given = options(engine="dask", num_workers=1, performance_report=str(page))
+    converted(place_of("plain"), str(tmp_path / "shards"), given)
+    text = page.read_text(encoding="utf-8")
+    assert "Dask Performance Report" in text
+    assert "write_task" in text
