@@ -18,8 +18,8 @@ from packaging.markers import Marker
 PYTHONS = ("3.11", "3.12", "3.13")
 MACHINES = ("x86_64", "aarch64")
 RESOLVE = (
-    "pip compile pyproject.toml --universal --python-version 3.11 --extra train --extra dask --extra s3 --extra sftp"
-    " --group dev --group bench --format pylock.toml --no-header --no-annotate --quiet"
+    "pip compile pyproject.toml --universal --python-version 3.11 --extra train --extra dask --extra s3"
+    " --extra sftp --group dev --group bench --format pylock.toml --no-header --no-annotate --quiet"
 )
 # A wheel for one of PYTHONS (or any, or the stable ABI of an older one) on glibc Linux, or pure Python.
 WHEEL = re.compile(
@@ -27,7 +27,7 @@ WHEEL = re.compile(
     r"-(?:any|[\w.]*manylinux\w*(?:x86_64|aarch64)[\w.]*)\.whl$"
 )
 HEADER = """\
-# The pinned set: base, train, dask, s3, sftp, development and benchmarks. Written by `make lock`; do not edit.
+# The pinned set: base, train, dask, s3, sftp, development, benchmarks. Written by `make lock`; do not edit.
 # Linux on x86-64 and aarch64, Python 3.11 to 3.13.
 """
 

@@ -1,8 +1,8 @@
 """What does reading cost a training, and what has been gained on the loop of the report?
 
 Method: the default network, compiled once for each contender, is trained in turns: from the shards, as
-`pipeline train` does by default with so many; with `--no-jit`; and with `--precision mixed_bfloat16`. From the
-same batches held in memory as tensors; and as the report this project starts from did it, from
+`pipeline train` does by default with so many, with `--no-jit`, and with `--precision mixed_bfloat16`. From
+the same batches held in memory as tensors. And as the report this project starts from did it, from
 `make_csv_dataset` in batches of 32. Shards and memory train on the share of one rank of eight, some 100,000
 records; the CSV on as many steps as come in `--seconds`. Compiling is not counted. What counts is the median
 of the rounds, and for memory beside shards that of the ratios within a round: rounds are short, and every

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 GROWTH_SECONDS = 600  # for a cluster to get the workers that were asked for: machines have to start
+TLS_HINT = (
+    "name them in DASK_DISTRIBUTED__COMM__TLS__CA_FILE, …__CLIENT__CERT and …__CLIENT__KEY: docs/scaling.md"
+)
 MAX_DEATHS = 3  # of workers at the same task
 SINGLE_THREAD = {"POLARS_MAX_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
@@ -119,6 +122,8 @@ def existing_cluster(scheduler: str, *, name: str, num_workers: int = 1) -> Iter
     with _silent():
         try:
             client = distributed.Client(scheduler, timeout=PATIENCE_SECONDS, set_as_default=False)
+        except TypeError:  # so Dask tells that it has no certificates
+            raise WorkersLostError("no certificates for TLS", path=scheduler, hint=TLS_HINT) from None
         except (OSError, TimeoutError, ValueError) as error:
             said = " ".join(str(error).split())
             raise WorkersLostError(

@@ -337,7 +337,9 @@ def test_a_cluster_may_speak_tls(
         assert cluster.address.startswith("tls://")
         command = ("convert", place.named, "shards", "--quiet", "--keep", "word", "--on-bad-row", "skip")
         dask = ("--shard-size", "16kB", "--engine", "dask", "--scheduler", cluster.address)
-        assert run_client(*command, *dask, cwd=tmp_path).status == 5
+        refused = run_client(*command, *dask, cwd=tmp_path)
+        assert refused.status == 5
+        assert f"error[E508] {cluster.address}: no certificates for TLS" in refused.stderr
         outcome = run_client(*command, *dask, cwd=tmp_path, environment=environment)
         assert (outcome.status, outcome.stderr) == (0, "")
     found = {path.name: path.read_bytes() for path in (tmp_path / "shards").iterdir()}

@@ -19,8 +19,13 @@ def sftp_server() -> Iterator[str]:
     """Serve all files of this machine; yield the address that absolute paths follow."""
     import asyncssh  # noqa: PLC0415  # half a second
 
+    connections: list[asyncssh.SSHServerConnection] = []
+
     class Server(asyncssh.SSHServer):
         """Lets in whoever has the password."""
+
+        def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+            connections.append(conn)
 
         def password_auth_supported(self) -> bool:
             return True
@@ -34,6 +39,18 @@ def sftp_server() -> Iterator[str]:
             "127.0.0.1", 0, server_factory=Server, server_host_keys=[key], sftp_factory=True
         )
 
+    async def end(acceptor: asyncssh.SSHAcceptor) -> None:
+        """Hang up: clients keep their connections, and what serves them waits for more."""
+        acceptor.close()
+        for connection in connections:
+            connection.abort()
+        await acceptor.wait_closed()
+        await asyncio.gather(*(connection.wait_closed() for connection in connections))
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -41,8 +58,7 @@ def sftp_server() -> Iterator[str]:
     try:
         yield f"sftp://{USER}:{PASSWORD}@127.0.0.1:{acceptor.get_port()}"
     finally:
-        loop.call_soon_threadsafe(acceptor.close)
-        asyncio.run_coroutine_threadsafe(acceptor.wait_closed(), loop).result()
+        asyncio.run_coroutine_threadsafe(end(acceptor), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
