@@ -138,4 +138,6 @@ def _steps_per_execution(task: Task, options: TrainOptions) -> int:
         return 1
     if options.steps_per_execution is not None:
         return options.steps_per_execution
-    return max(1, min(MAX_STEPS_PER_EXECUTION, task.num_steps // 20))
+    # A checkpoint can only be written between two looks.
+    most = options.checkpoint_every.num_batches or MAX_STEPS_PER_EXECUTION
+    return max(1, min(MAX_STEPS_PER_EXECUTION, most, task.num_steps // 20))

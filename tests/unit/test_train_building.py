@@ -9,10 +9,32 @@ import pytest
 from pipeline.models.inputs import Inputs
 from pipeline.models.target import Target
 from pipeline.train.building import Task, build
+from pipeline.train.interval import Interval
 from pipeline.train.options import TrainOptions
 from pipeline.train.workers import Workers
 
 TWO_CLASSES = Target(units=1, activation="sigmoid", loss="binary_crossentropy", metric="accuracy")
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "options", "expected"),
+    [
+        (39, {}, 1),
+        (100, {}, 5),
+        (1000, {}, 16),
+        (1000, {"checkpoint_every": Interval(num_batches=3)}, 3),
+        (1000, {"checkpoint_every": Interval(num_batches=500)}, 16),
+        (1000, {"steps_per_execution": 7}, 7),
+    ],
+    ids=str,
+)
+def test_steps_run_together_as_far_as_nothing_is_missed(
+    num_steps: int, options: dict[str, Any], expected: int
+) -> None:
+    """Twenty looks at the loss in an epoch, and one wherever a checkpoint is due; or as asked for."""
+    task = Task(inputs=Inputs(num_numbers=3), target=TWO_CLASSES, class_weights=None, num_steps=num_steps)
+    networks = build(task, TrainOptions(**{"layers": (4,)} | options), Workers())
+    assert networks.trained.steps_per_execution == expected
 
 
 @pytest.mark.parametrize(
