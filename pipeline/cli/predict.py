@@ -81,8 +81,9 @@ def predict_command(model: Path, sources: tuple[str, ...], output: Path, **given
       pipeline predict model/ - predictions.csv --delimiter ';' < new.csv
     """  # noqa: D301  # \b is click's mark for a paragraph that is not rewrapped
     as_json, is_quiet = given.pop("as_json"), given.pop("quiet")
-    # Both take a thread per core, once, when they are loaded. Each of our threads computes by itself.
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    # Both take a thread per core, once, when they are loaded. At least two of our threads ask the model.
+    num_cores = given["workers"] or len(os.sched_getaffinity(0))
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, num_cores // 2)))
     if given["workers"]:
         os.environ.setdefault("POLARS_MAX_THREADS", str(given["workers"]))
     options = _options(given)
