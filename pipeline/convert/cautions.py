@@ -63,7 +63,7 @@ def _of_label(
     elif len(classes) == 1:
         only = classes[0] if isinstance(classes[0], str) else int(classes[0])
         times = counted(accounts.num_kept, "record")
-        yield f"the label {label.name!r} has one class only: {only!r}, in all of {times}"
+        yield f"the label {label.name!r} has one class only: {only!r}, in all {times}"
 
 
 def untrained_classes(
