@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 # What the options of all commands are about, in the order in which they are told.
 # fmt: off
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Columns": ("label", "label_kind", "weight", "drop", "keep", "categorical", "datetime", "slices"),
+    "Columns": (
+        "label", "label_kind", "weight", "drop", "keep", "categorical", "datetime", "slices", "importance",
+    ),
     "Source": ("delimiter", "header", "no_header", "on_bad_row", "max_rejects", "on_missing", "on_nonfinite"),
     "Dataset": (
         "formats", "split", "stratify", "group_by", "split_by", "time_split", "part", "rows", "seed",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.dates import date
 from pipeline.errors import ModelError
 from pipeline.evaluate import slices
 from pipeline.evaluate.importance import num_records_for
@@ -132,7 +133,8 @@ def _slices(
 ) -> Slices:
     if column.role == "feature":
         mean, scale = _mean_and_scale(column.moments, manifest)
-        return slices.by_number(column.name, kept[column.name], mean=mean, scale=scale)
+        told = date if column.reading == "datetime" else None
+        return slices.by_number(column.name, kept[column.name], mean=mean, scale=scale, told=told)
     blocks = read_column(shards, manifest.splits[split], column, shard_format=reader.shard_format)
     if column.dtype == "string":
         return slices.by_text(column.name, blocks)

@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.errors import ColumnNotFoundError, OptionError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -73,12 +73,20 @@ def slice_columns(manifest: Manifest, names: Sequence[str], *, path: str) -> tup
     return tuple(known[name] for name in names)
 
 
-def by_number(column: str, stored: NDArray[Any], *, mean: float = 0.0, scale: float = 1.0) -> Slices:
+def by_number(
+    column: str,
+    stored: NDArray[Any],
+    *,
+    mean: float = 0.0,
+    scale: float = 1.0,
+    told: Callable[[float], str] | None = None,
+) -> Slices:
     """Return the slices by a column of numbers, `stored` as (raw - mean) / scale; NaN is missing.
 
     One slice for every distinct value if they are at most 20, else ten slices of about equally many records,
-    each named by its least raw value and that of the next.
+    each named by its least raw value and that of the next. `told` makes a name of a raw value.
     """
+    told = told or _plain
     missing = np.isnan(stored) if stored.dtype.kind == "f" else np.zeros(len(stored), bool)
     present = stored[~missing]
     distinct = np.unique(present)
@@ -86,13 +94,13 @@ def by_number(column: str, stored: NDArray[Any], *, mean: float = 0.0, scale: fl
     if len(distinct) <= MAX_VALUES:
         found = np.searchsorted(distinct, present)
         values = tuple(raw_value(value, mean=mean, scale=scale) for value in distinct)
-        names = [_plain(value) for value in values]
+        names = [told(value) for value in values]
     else:
         ordered = np.sort(present)
         # The least value of each tenth; equal ones fall together where a value fills more than a tenth.
         begins = np.unique(ordered[np.arange(NUM_BINS) * len(ordered) // NUM_BINS])
         found = np.searchsorted(begins, present, side="right") - 1
-        edges = [_plain(raw_value(value, mean=mean, scale=scale)) for value in (*begins, ordered[-1])]
+        edges = [told(raw_value(value, mean=mean, scale=scale)) for value in (*begins, ordered[-1])]
         names = [f"{low} to {high}" for low, high in itertools.pairwise(edges)]
     index = np.full(len(stored), len(names), np.intp)
     index[~missing] = found
@@ -146,9 +154,13 @@ def raw_value(stored: np.generic, *, mean: float, scale: float) -> float:
 
     >>> raw_value(np.float32((750 - 1000.5) / 353.6), mean=1000.5, scale=353.6)
     750.0
+    >>> raw_value(np.float32(-0.49675 / 0.49999), mean=0.49675, scale=0.49999)
+    0.0
     """
     if stored.dtype.kind == "i":
         return int(stored)  # exact beyond 2**53, where a double is not
+    if stored.dtype.type(-mean / scale) == stored:
+        return 0.0  # which no rounding of what is nearly 0 finds
     exact = float(stored) * scale + mean
     for digits in range(1, MAX_DIGITS):
         rounded = float(f"{exact:.{digits}g}")

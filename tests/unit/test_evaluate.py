@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
 from pipeline import backend
+from pipeline.dates import date
 from pipeline.errors import (
     BusyError,
     ColumnNotFoundError,
@@ -441,6 +442,17 @@ def test_missing_numbers_are_a_slice_of_their_own() -> None:
     found = by_number("x", np.array([1.5, math.nan, 2.0, math.nan]))
     assert found.names == ("1.5", "2", "missing")
     assert found.index.tolist() == [0, 2, 1, 2]
+
+
+def test_slices_of_a_feature_are_named_as_a_reader_would() -> None:
+    """Zero is 0, whatever the standardization leaves of it; a tenth of dates begins and ends with a date."""
+    flags = np.array([0.0, 1.0])
+    found = by_number("x", ((flags - 0.49675) / 0.49999).astype(np.float32), mean=0.49675, scale=0.49999)
+    assert found.names == ("0", "1")
+    days = np.arange(1735689600, 1735689600 + 100 * 86400, 86400, dtype=np.float64)
+    found = by_number("x", days, told=date)
+    assert found.names[0] == "2025-01-01 to 2025-01-11"
+    assert by_number("x", days[:2] + 5, told=date).names == ("2025-01-01 00:00:05", "2025-01-02 00:00:05")
 
 
 def test_a_value_that_fills_tenths_is_one_slice() -> None:
