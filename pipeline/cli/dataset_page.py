@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.cli.display import amount
 from pipeline.cli.page import Page, cut
 from pipeline.counted import counted
+from pipeline.dates import date, span
 from pipeline.splitting.rule import in_words
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def dataset_page(report: DatasetReport, *, show_all: bool) -> Page:
             "records": _accounts(manifest),
             "size": f"{amount(num_bytes, 'bytes')} of {' and '.join(manifest.formats)}",
             "split": in_words(manifest.split_rule, manifest.split_column, manifest.label.name),
-            "features": f"{len(manifest.features)} of float32, {scale}",
+            "features": f"{len(manifest.features):,} of float32, {scale}",
             **_categories(manifest),
             "label": _dataset_label(manifest),
             "made by": f"{manifest.generator.name} {manifest.generator.version}",
@@ -74,7 +75,9 @@ def _accounts(manifest: Manifest) -> str:
 def _categories(manifest: Manifest) -> dict[str, str]:
     if not manifest.categories:
         return {}
-    return {"categories": f"{len(manifest.categories)} of int64: 1 + a place in the vocabulary, 0 for others"}
+    return {
+        "categories": f"{len(manifest.categories):,} of int64: 1 + a place in the vocabulary, 0 for others"
+    }
 
 
 def _dataset_label(manifest: Manifest) -> str:
@@ -110,15 +113,16 @@ def _dataset_row(column: ColumnEntry) -> tuple[str, ...]:
     found = column.moments
     if found is None:
         return cut(column.name), column.role, column.dtype, "", "", "", "", "", _values(column)
-    low = "" if found.min is None else f"{found.min:.5g}"
-    high = "" if found.max is None else f"{found.max:.5g}"
+    point, width = (date, span) if column.reading == "datetime" else ("{:.5g}".format, "{:.5g}".format)
+    low = "" if found.min is None else point(found.min)
+    high = "" if found.max is None else point(found.max)
     missing = f"{found.missing:,}" if found.missing else ""
     return (
         cut(column.name),
         column.role,
         column.dtype,
-        f"{found.mean:.5g}",
-        f"{found.std:.5g}",
+        point(found.mean),
+        width(found.std),
         low,
         high,
         missing,

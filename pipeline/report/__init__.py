@@ -49,7 +49,8 @@ def report_dataset(
         if name in manifest.splits and manifest.splits[name].records
     }
     progress.finish()
-    subtitle = f"{counted(manifest.records.written, 'record')}, {counted(len(manifest.features), 'feature')}"
+    num_features = len(manifest.features) + len(manifest.categories)
+    subtitle = f"{counted(manifest.records.written, 'record')}, {counted(num_features, 'feature')}"
     found = dataset.sections(manifest, sketches)
     _write(output, page(f"Dataset {shards.resolve().name}", subtitle, found), overwrite=overwrite)
 
@@ -66,7 +67,7 @@ def report_model(
     """
     check_file(output, overwrite=overwrite)
     description = descriptions.load(folder)
-    subtitle = f"predicts {description.label} from {counted(len(description.features), 'column')}"
+    subtitle = f"predicts {description.label} from {counted(len(description.inputs), 'column')}"
     found = model.sections(folder, description, evaluation)
     _write(output, page(f"Model {folder.resolve().name}", subtitle, found), overwrite=overwrite)
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.counted import counted
+from pipeline.dates import date, span
 from pipeline.keys import SPLITS
 from pipeline.report import categories, origin, shuffle
 from pipeline.report.page import Section, charts, paragraph, table, verdict
-from pipeline.report.svg import Band, Series, chart, matrix, number
+from pipeline.report.svg import Axis, Band, Series, chart, matrix, number
 from pipeline.splitting.rule import BY_SHARES, in_words
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _shares(manifest: Manifest, sketches: Mapping[str, Sketch], class_index: int
         series,
         title=f"share of label {manifest.label.classes[class_index]!s} in each shard",
         x_name="shard",
-        whole_x=True,
+        x_axis="whole",
         bands=[band] if edges else [],
     )
 
@@ -167,7 +168,7 @@ def _drift(manifest: Manifest, sketches: Mapping[str, Sketch]) -> Section:
                 title=f"train and {name}: distance",
                 x_name="column",
                 y_from_zero=True,
-                whole_x=True,
+                x_axis="whole",
             )
         )
     body = paragraph(
@@ -195,7 +196,8 @@ def _histograms(manifest: Manifest, sketches: Mapping[str, Sketch]) -> Section:
                 series.append(_step(sketch.edges[index], shares, name, SPLITS.index(name), "step"))
         if "train" in sketches:
             series = [*_by_class(manifest, sketches["train"], index), *series]
-        figures.append(chart(series, title=column.name, y_from_zero=True))
+        x_axis: Axis = "dates" if column.reading == "datetime" else "numbers"
+        figures.append(chart(series, title=column.name, y_from_zero=True, x_axis=x_axis))
     said = "Shares of the records, in the units of the source"
     said += "; train by label. " if manifest.label.classes else ". "
     said += "What lies beyond four standard deviations is in the outermost bins."
@@ -243,9 +245,12 @@ def _columns(manifest: Manifest) -> Section:
     for column in manifest.columns:
         moments = column.moments
         values = [moments.mean, moments.std, moments.min, moments.max] if moments else [None] * 4
-        shown = ["" if value is None else number(value) for value in values]
-        rows.append(
-            [column.name, column.role, column.dtype, *shown, f"{moments.missing:,}" if moments else ""]
-        )
+        point, width = (date, span) if column.reading == "datetime" else (number, number)
+        shown = [
+            "" if value is None else tell(value)
+            for tell, value in zip((point, width, point, point), values, strict=True)
+        ]
+        dtype = column.dtype + (f" ({column.reading})" if column.reading else "")
+        rows.append([column.name, column.role, dtype, *shown, f"{moments.missing:,}" if moments else ""])
     header = ["column", "role", "type", "mean", "std", "min", "max", "missing"]
     return Section(title="Moments of the train split, raw units", body=table(header, rows))

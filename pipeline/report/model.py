@@ -53,7 +53,7 @@ def figures(tree: dict[str, Any]) -> Section:
 
 
 def _facts(description: ModelDescription) -> Section:
-    names = description.features
+    names = description.inputs
     shown = ", ".join(names[:MAX_NAMES]) + (" …" if len(names) > MAX_NAMES else "")
     kind = (
         "is a number"
@@ -91,7 +91,11 @@ def _epochs(model: Path) -> Section | None:
             from_zero = name in EPOCH_CURVES
             drawn.append(
                 chart(
-                    series, title=name.replace("_", " "), x_name="epoch", y_from_zero=from_zero, whole_x=True
+                    series,
+                    title=name.replace("_", " "),
+                    x_name="epoch",
+                    y_from_zero=from_zero,
+                    x_axis="whole",
                 )
             )
     return Section(title="Epochs", body=charts(drawn))

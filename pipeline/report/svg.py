@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from pipeline.dates import date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +20,9 @@ WIDTH, HEIGHT = 320, 170
 LARGE_WIDTH, LARGE_HEIGHT = 400, 300
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 8, 30
 NUM_TICKS = 4
+DAY_SECONDS = 86400
+
+Axis = Literal["numbers", "whole", "dates"]
 DIGIT_WIDTH = 5.6  # at most, of a character of the axes
 MAX_NAME = 20  # characters beside a bar
 
@@ -82,14 +87,14 @@ def chart(
     y_name: str = "",
     bands: Sequence[Band] = (),
     y_from_zero: bool = False,
-    whole_x: bool = False,
+    x_axis: Axis = "numbers",
     large_to: tuple[float, float] | None = None,
     rules: Sequence[float] = (),
 ) -> str:
     """Return a chart of lines, steps or dots, with a legend where more than one of them has a name.
 
-    `rules` are heights at which a line goes across. A large chart shows all from (0, 0) to `large_to`. With
-    `whole_x` there are only whole numbers below it.
+    `rules` are heights at which a line goes across. A large chart shows all from (0, 0) to `large_to`. An
+    `x_axis` of whole has only whole numbers, one of dates tells seconds since 1970 as dates.
     """
     xs = [value for one in series for value in one.x] + [value for b in bands for value in b.x] or [0.0]
     ys = [value for one in series for value in one.y] + [v for b in bands for v in (*b.low, *b.high)] or [0.0]
@@ -99,8 +104,12 @@ def chart(
     y_low, y_high = _widened(min([0.0, *ys]) if y_from_zero else min(ys), max(ys))
     width, height = (LARGE_WIDTH, LARGE_HEIGHT) if large_to else (WIDTH, HEIGHT)
     box = _Box(x_low=x_low, x_high=x_high, y_low=y_low, y_high=y_high, width=width, height=height)
-    x_ticks = [value for value in ticks(x_low, x_high) if not whole_x or value == round(value)]
-    parts = [*_axes(box, x_name, y_name, x_ticks), *(_band(box, band) for band in bands)]
+    x_ticks = [value for value in ticks(x_low, x_high) if x_axis != "whole" or value == round(value)]
+    below = [(value, number(value)) for value in x_ticks]
+    if x_axis == "dates":  # every other one: they are long
+        days = ticks(x_low / DAY_SECONDS, x_high / DAY_SECONDS)[::2]
+        below = [(day * DAY_SECONDS, date(day * DAY_SECONDS)) for day in days]
+    parts = [*_axes(box, x_name, y_name, below), *(_band(box, band) for band in bands)]
     parts += [_across(box, value, "rule") for value in rules]
     parts += [_drawn(box, one) for one in series]
     return _figure(title, parts, [(one.name, one.color) for one in series if one.name], box)
@@ -190,15 +199,14 @@ def _widened(low: float, high: float) -> tuple[float, float]:
     return (low, high) if low < high else (low - room, high + room)
 
 
-def _axes(box: _Box, x_name: str, y_name: str, x_ticks: Sequence[float]) -> list[str]:
+def _axes(box: _Box, x_name: str, y_name: str, x_ticks: Sequence[tuple[float, str]]) -> list[str]:
     parts = [_across(box, box.y_low, "axis")]
     for value in ticks(box.y_low, box.y_high):
         parts.append(_across(box, value, "grid"))
         parts.append(
             f'<text x="{LEFT - 4}" y="{box.y(value) + 3:.1f}" text-anchor="end">{number(value)}</text>'
         )
-    for value in x_ticks:
-        text = number(value)
+    for value, text in x_ticks:
         # The last one may lie on the edge of the picture, and would be cut off.
         middle = min(box.x(value), box.width - len(text) * DIGIT_WIDTH / 2)
         parts.append(f'<text x="{middle:.1f}" y="{box.floor + 12}" text-anchor="middle">{text}</text>')

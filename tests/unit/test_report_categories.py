@@ -48,3 +48,17 @@ def test_what_a_value_says_is_text(tmp_path: Path) -> None:
     page = page_of(tmp_path)
     assert html.escape(HOSTILE) in page
     assert HOSTILE not in page
+
+
+def test_dates_are_told_as_dates(tmp_path: Path) -> None:
+    """Neither the chart of a column of dates nor its moments are in seconds; every feature counts."""
+    rows = "".join(f"{at % 2},{'ab'[at % 3 > 0]},2025-{1 + at % 12:02}-01\n" for at in range(600))
+    options = make_options(categorical=("word",), datetime=("since",))
+    shards = convert_text("label,word,since\n" + rows, tmp_path / "work", options).folder
+    page = tmp_path / "page.html"
+    report_dataset(shards, page)
+    text = page.read_text(encoding="utf-8")
+    assert "600 records, 2 features" in text
+    assert "<td>2025-01-01</td><td>2025-12-01</td>" in re.sub(r' class="[^"]*"', "", text)
+    chart = text[text.index("<figcaption>since") :].split("</figure>")[0]
+    assert re.findall(r">(2025-[0-9-]+)</text>", chart)
