@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,7 +132,7 @@ def load(shards: Path | UPath) -> Manifest:
     try:
         text = _read(path).decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
-        raise ManifestError("no manifest: this is no dataset", path=str(path), hint=_REMAKE) from None
+        raise _no_dataset(shards) from None
     except PermissionError:
         raise AccessError("permission denied", path=str(path)) from None
     except UnicodeDecodeError:
@@ -139,6 +140,21 @@ def load(shards: Path | UPath) -> Manifest:
     except OSError as error:
         raise ManifestError(f"cannot be read: {error.strerror}", path=str(path), hint=_REMAKE) from None
     return from_json(text, path=str(path))
+
+
+def _no_dataset(shards: Path | UPath) -> ManifestError:
+    """Return the error for what is no dataset, by what it is instead."""
+    path, hint = str(shards), "name a folder that pipeline convert wrote"
+    if shards.is_file():
+        hint = f"make a dataset of it, if it is a CSV: pipeline convert {shlex.quote(path)} SHARDS"
+        return ManifestError("a file: this is no dataset", path=path, hint=hint)
+    if not shards.is_dir():
+        return ManifestError("no such folder", path=path, hint=hint)
+    if (shards / "model.json").is_file():
+        return ManifestError("a model: this is no dataset", path=path, hint=hint)
+    return ManifestError(
+        "no manifest: this is no dataset", path=str(shards / MANIFEST_NAME), hint=f"{hint}; or {_REMAKE}"
+    )
 
 
 def _read(path: Path | UPath) -> bytes:

@@ -167,15 +167,19 @@ def test_what_is_no_json_object_is_refused(text: str) -> None:
 
 
 def test_a_folder_without_manifest_is_no_dataset(tmp_path: Path) -> None:
-    """Without manifest there is no dataset: the error names the file that is not there."""
+    """The error names what is not there, or says what is there instead."""
     with pytest.raises(ManifestError, match="this is no dataset") as caught:
         load(tmp_path)
     assert caught.value.path == str(tmp_path / MANIFEST_NAME)
-    with pytest.raises(ManifestError, match="this is no dataset"):
+    with pytest.raises(ManifestError, match="no such folder"):
         load(tmp_path / "nowhere")
-    (tmp_path / "file").touch()
-    with pytest.raises(ManifestError, match="this is no dataset"):
-        load(tmp_path / "file")
+    (tmp_path / "raw 1.csv").touch()
+    with pytest.raises(ManifestError, match="a file: this is no dataset") as caught:
+        load(tmp_path / "raw 1.csv")
+    assert f"pipeline convert '{tmp_path / 'raw 1.csv'}' SHARDS" in caught.value.hint
+    (tmp_path / "model.json").touch()
+    with pytest.raises(ManifestError, match="a model: this is no dataset"):
+        load(tmp_path)
 
 
 @pytest.mark.parametrize(
