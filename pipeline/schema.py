@@ -5,6 +5,7 @@ Knows no file and no value. Neighbours: `source` reads by it, `plan` holds it, `
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -259,9 +260,10 @@ def build_schema(
 
 
 def _text_hint(name: str, role: Role) -> str:
+    word = shlex.quote(name)
     if role == "weight":
-        return f"name another column for --weight, or {UNUSED.format(name)}"
-    return f"pass --categorical {name} to train on its values, or {UNUSED.format(name)}"
+        return f"name another column for --weight, or {UNUSED.format(word)}"
+    return f"pass --categorical {word} to train on its values, or {UNUSED.format(word)}"
 
 
 def _reading(role: Role, found: Reading) -> Reading:

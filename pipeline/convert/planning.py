@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -158,6 +159,9 @@ def _schema(sniffed: Sniffed, options: ConvertOptions) -> Schema:
         schema = with_split_column(build_schema(roles, readings, label_kind=kind, whole=whole), rule)
     except TextColumnError as error:
         _point_at_text(error, sniffed)
+        others = [name for name, role in roles.items() if role == "feature" and readings[name] == "text"]
+        if len(others) > 1 and error.hint != cells.SEPARATED_HINT:
+            error.hint += f"; {len(others)} columns hold text: pipeline inspect SOURCE has a command for all"
         raise
     if rule.name == "stratify" and kind == "number":
         raise LabelError(
@@ -178,7 +182,8 @@ def _point_at_text(error: TextColumnError, sniffed: Sniffed) -> None:
             if cells.number_hint(row[at].strip()) == cells.SEPARATED_HINT:
                 error.hint = cells.SEPARATED_HINT
             elif cells.DATETIME.fullmatch(row[at].strip(cells.BLANKS)):
-                error.hint = f"pass --datetime {error.column}, or {UNUSED.format(error.column)}"
+                word = shlex.quote(error.column or "")
+                error.hint = f"pass --datetime {word}, or {UNUSED.format(word)}"
             return
 
 

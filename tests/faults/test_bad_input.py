@@ -62,6 +62,14 @@ def convert(
             "label,mass,run\n0,1.5,a7\n1,2.5,b8\n", (), "E109", "column 'run'", "--drop run", id="text column"
         ),
         pytest.param(
+            "label,run,at\n0,a7,2025-01-01\n1,b8,2025-01-02\n",
+            (),
+            "E109",
+            "column 'run'",
+            "2 columns hold text: pipeline inspect",
+            id="two text columns",
+        ),
+        pytest.param(
             GOOD + "0,word,1\n",
             (),
             "E103",

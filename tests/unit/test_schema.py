@@ -139,3 +139,11 @@ def test_text_may_be_dropped_kept_or_the_label(options: RoleOptions) -> None:
     roles = assign_roles(("label", "a", "t"), options)
     readings = {"label": "integer", "a": "number", "t": "text"}
     assert build_schema(roles, readings, label_kind="classes").names == ("label", "a", "t")  # type: ignore[arg-type]  # literals
+
+
+def test_a_name_of_two_words_can_be_pasted() -> None:
+    """The hint quotes a name that a shell would take for two."""
+    readings = {"label": "integer", "last visit": "text"}
+    with pytest.raises(TextColumnError) as caught:
+        build_schema(assign_roles(tuple(readings), RoleOptions()), readings, label_kind="classes")  # type: ignore[arg-type]  # literals
+    assert "--categorical 'last visit'" in caught.value.hint
