@@ -154,9 +154,8 @@ class ConvertOptions:
         if len(set(self.formats)) != len(self.formats) or not self.formats:
             raise OptionError(f"--format {', '.join(self.formats)}: each format once, at least one")
         if self.delimiter is not None and not DELIMITER.fullmatch(self.delimiter):
-            raise OptionError(
-                f"--delimiter {self.delimiter!r}: expected one ASCII character, no quote and none of a number"
-            )
+            said = f"--delimiter {self.delimiter!r}: expected one ASCII character, no quote, none of a number"
+            raise OptionError(said, hint="write --delimiter ';' for semicolons, '\\t' for tabs")
         allowed = {"parquet": {"none", "zstd", "snappy"}, "tfrecord": {"none", "gzip"}}
         for name in self.formats:
             if self.identity.compression not in allowed[name]:

@@ -159,7 +159,7 @@ def _resources(plan: ConvertPlan, target: AnyPath, rehearsal: Rehearsal | None) 
     threads = "1 thread" if division.num_threads == 1 else f"{division.num_threads} threads"
     return {
         "target": str(target),
-        "order": f"seed {options.identity.seed}, {plan.estimates.num_ranges} byte ranges",
+        "order": f"seed {options.identity.seed}, {counted(plan.estimates.num_ranges, 'byte range')}",
         "memory": f"at most {memory(options.memory_bytes)}: {threads}, {memory(division.runs_bytes)} of runs",
         "disk": disk,
         "time": _time(rehearsal),
@@ -175,7 +175,7 @@ def _on_cluster(plan: ConvertPlan) -> dict[str, str]:
     found, limit = _exchange_json(plan), memory(plan.options.memory_bytes)
     runs = amount(found["run_bytes"] // found["runs"], "bytes")
     return {
-        "order": f"seed {plan.options.identity.seed}, {plan.estimates.num_ranges:,} byte ranges",
+        "order": f"seed {plan.options.identity.seed}, {counted(plan.estimates.num_ranges, 'byte range')}",
         "workers": f"{found['workers']:,}, of at most {limit} each",
         "reading": f"{found['reading_tasks']:,} tasks, which write {found['runs']:,} runs of {runs}",
         "writing": f"{found['writing_tasks']:,} tasks, which gather {found['windows']:,} windows",
