@@ -3,7 +3,7 @@
 `options` is what can be asked; `workers` are who trains together, `feed` gives them batches; `building` makes
 the network, with `optimizer` and `balance`; `loop` runs the epochs by `passes` over the data, or by those of
 `distributed`; `history` records them, `continuing` remembers where they stand; `evaluation` judges the
-network, `output` writes it down. This module is the straight line through them.
+network, `advice` warns, `output` writes it down. This module is the straight line through them.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pipeline.models.target import target_of
 from pipeline.progress import SILENT
 from pipeline.storage import staging
 from pipeline.train import output as outputs
+from pipeline.train.advice import advice
 from pipeline.train.balance import class_weights_of
 from pipeline.train.building import Task, build
 from pipeline.train.continuing import Continuing, describe_request
@@ -127,7 +128,7 @@ def train(shards: Path, output: Path, options: TrainOptions, *, progress: Progre
         num_parameters=result.num_parameters,
         rank=workers.rank,
         world_size=workers.world_size,
-        warnings=_warnings(work),
+        warnings=tuple(advice(feed, options, result.metrics, split=result.split)),
         seconds=time.monotonic() - begin,
     )
 
@@ -251,25 +252,6 @@ def _evaluate(
     return _Result(
         history=history, best=best, split=split, metrics=metrics, num_parameters=network.count_params()
     )
-
-
-def _warnings(work: _Work) -> tuple[str, ...]:
-    warnings = []
-    if not work.feed.num_records("val"):
-        warnings.append("no validation records: early stopping is off, the last epoch is kept")
-    if not work.feed.num_records("test"):
-        used = "validation" if work.feed.num_records("val") else "train"
-        warnings.append(f"no test records: the metrics are of the {used} split")
-    # Without validation, patience ends nothing.
-    smaller = work.options.smaller_batch(work.feed.num_records("train"))
-    if smaller and work.feed.num_records("val"):
-        steps, patience = work.feed.num_steps, work.options.patience
-        other = "" if work.options.model == "resnet" else "--model resnet, or "
-        warnings.append(
-            f"short epochs (steps: {steps}) and --patience {patience} may have ended it too early:"
-            f" pass {other}--batch-size {smaller}"
-        )
-    return tuple(warnings)
 
 
 def _with_hint(error: DivergedError, stage: Staging) -> DivergedError:
