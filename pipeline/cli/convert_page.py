@@ -93,7 +93,9 @@ def plan_page(plan: ConvertPlan, target: AnyPath, rehearsal: Rehearsal | None) -
             "split": in_words(rule.name, rule.column or "", schema.label.name),
         }
     )
-    page.heading(f"expected: about {counted(estimates.num_records, 'record')}")
+    is_known = all(file.num_bytes >= 0 for file in plan.files)
+    condition = "" if is_known else f" if it is {amount(estimates.text_bytes, 'bytes')} of text"
+    page.heading(f"expected{condition}: about {counted(estimates.num_records, 'record')}")
     if rule.name != "given":
         _split_table(page, plan)
     page.line("")

@@ -33,7 +33,7 @@ def source_page(report: SourceReport, named: Sequence[str], *, show_all: bool) -
     page.pairs(
         {
             "size": _size(report),
-            "rows": f"about {report.expected_records:,}; the first {report.num_rows:,} were looked at",
+            "rows": f"{_expected(report)}; the first {report.num_rows:,} were looked at",
             "dialect": f"{DELIMITERS.get(report.dialect.delimiter, repr(report.dialect.delimiter))}, "
             f"{'a header line' if report.dialect.has_header else 'no header line'}",
             "label": _label(report),
@@ -62,13 +62,19 @@ def source_page(report: SourceReport, named: Sequence[str], *, show_all: bool) -
     return page
 
 
+def _expected(report: SourceReport) -> str:
+    return "not known" if report.expected_records is None else f"about {report.expected_records:,}"
+
+
 def _size(report: SourceReport) -> str:
     from pipeline.source.sniff import expected_text_bytes  # noqa: PLC0415  # loads NumPy
 
     sizes = [file.num_bytes for file in report.files]
     stored = "of unknown size" if min(sizes) < 0 else amount(sum(sizes), "bytes")
     packed = report.files[0].compression
-    if packed != "none":
+    if packed != "none" and min(sizes) < 0:
+        stored += f", {packed}"
+    elif packed != "none":
         stored += f", {packed}: about {amount(sum(map(expected_text_bytes, report.files)), 'bytes')} of text"
     return stored + (f", in {len(sizes):,} files" if len(sizes) > 1 else "")
 

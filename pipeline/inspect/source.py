@@ -13,18 +13,18 @@ from pipeline.errors import ColumnNotFoundError, PipelineError, nearest
 from pipeline.inspect.columns import facts_of
 from pipeline.inspect.command import convert_command, suggested_roles
 from pipeline.inspect.dialect import sniff_any
-from pipeline.inspect.findings import find
+from pipeline.inspect.findings import Finding, find
 from pipeline.inspect.label import fallback_label, label_candidates
+from pipeline.source.cells import is_turned_header
 from pipeline.source.columns import held, label_kind
 from pipeline.source.listing import list_sources
 from pipeline.source.sniff import expected_text_bytes, sniff_further
 from pipeline.storage.paths import system_errors_told
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pipeline.inspect.columns import ColumnFacts
-    from pipeline.inspect.findings import Finding
     from pipeline.plan import Dialect, SourceFile
     from pipeline.schema import LabelKind, Role
     from pipeline.source.sniff import Sniffed
@@ -38,7 +38,8 @@ class SourceReport:
 
     `first_rows` are as written; `num_rows` were looked at, `num_uneven` of them with another number of fields
     than the header. `label` is the column to predict, one of the `candidates` if there are any; `command` are
-    the words of a conversion that would do, None where none can.
+    the words of a conversion that would do, None where none can. `expected_records` is None where the size of
+    a file is not known.
     """
 
     files: tuple[SourceFile, ...]
@@ -47,7 +48,7 @@ class SourceReport:
     first_rows: tuple[tuple[str, ...], ...]
     num_rows: int
     num_uneven: int
-    expected_records: int
+    expected_records: int | None
     candidates: tuple[str, ...]
     label: str | None
     label_kind: LabelKind | None
@@ -80,7 +81,7 @@ def inspect_source(
     candidates = label_candidates(columns)
     chosen = _checked(label, sniffed.names) or next(iter(candidates), None) or fallback_label(columns)
     roles = suggested_roles(columns, chosen)
-    num_uneven = len(sniffed.rows) - len(rows)
+    num_uneven = sum(len(row) != len(sniffed.names) for row in sniffed.rows)
     return SourceReport(
         files=tuple(files),
         dialect=sniffed.dialect,
@@ -93,7 +94,7 @@ def inspect_source(
         label=chosen,
         label_kind=_kind(chosen, sniffed, rows),
         roles=roles,
-        findings=find(columns, rows, chosen),
+        findings=(*_turned_headers(sniffed), *find(columns, rows, chosen)),
         command=convert_command(named, columns, roles, sniffed.dialect, has_uneven_rows=num_uneven > 0),
     )
 
@@ -105,9 +106,19 @@ def _facts(sniffed: Sniffed) -> tuple[tuple[ColumnFacts, ...], list[tuple[str, .
     except PipelineError as error:
         error.path, error.line = str(sniffed.file.path), sniffed.lines[0]
         raise
-    rows = [row for row in sniffed.rows if len(row) == len(sniffed.names)]
+    width, names = len(sniffed.names), sniffed.names
+    rows = [row for row in sniffed.rows if len(row) == width and not is_turned_header(row, names)]
     by_column = zip(sniffed.names, zip(*rows, strict=True), strict=True)
     return tuple(facts_of(name, cells, found[name]) for name, cells in by_column), rows
+
+
+def _turned_headers(sniffed: Sniffed) -> Iterator[Finding]:
+    """Yield that a file was put together from several whose columns stand in different orders."""
+    for line, row in zip(sniffed.lines, sniffed.rows, strict=True):
+        if is_turned_header(row, sniffed.names):
+            text = f"stand again in line {line:,}, in another order: name the files it was put together from"
+            yield Finding(kind="turned-header", columns=sniffed.names, text=text)
+            return
 
 
 def _checked(label: str | None, names: Sequence[str]) -> str | None:
@@ -123,6 +134,8 @@ def _kind(label: str | None, sniffed: Sniffed, rows: Sequence[Sequence[str]]) ->
     return label_kind([row[at] for row in rows], held(sniffed.names, rows)[label].reading)
 
 
-def _expected_records(files: Sequence[SourceFile], sniffed: Sniffed) -> int:
+def _expected_records(files: Sequence[SourceFile], sniffed: Sniffed) -> int | None:
+    if any(file.num_bytes < 0 for file in files):
+        return None
     text_bytes = sum(expected_text_bytes(file) - file.text_offset for file in files)
     return max(1, round(text_bytes / sniffed.mean_record_bytes))

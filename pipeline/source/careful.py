@@ -79,7 +79,8 @@ def parse(text: bytes, plan: ConvertPlan) -> ParsedRange:
         except InputError as error:
             error.line = line
             fault = _fault(error)
-            if not skip[fault]:
+            # Rows after such a header mean something else: to set it aside alone would mix columns up.
+            if not skip[fault] or cells.is_turned_header(row, plan.header):
                 if fault == "missing":
                     error.message += _how_many_missing(text, plan)
                 raise
@@ -117,6 +118,11 @@ def _read_row(row: list[str], plan: ConvertPlan) -> list[float | int | str | Non
             raise HeaderError(
                 "the header line stands here again; was the file put together from several?",
                 hint=cells.BAD_ROW_HINT,
+            ) from None
+        if cells.is_turned_header(row, plan.header):
+            raise HeaderError(
+                f"the columns stand here again, in another order: {', '.join(row)[:200]}",
+                hint="name the files that it was put together from one by one, each with its own header line",
             ) from None
         raise
 

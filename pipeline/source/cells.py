@@ -8,8 +8,12 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
+from typing import TYPE_CHECKING
 
 from pipeline.errors import MissingValueError, NonFiniteError, NotANumberError, SplitError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-", "#n/a", "\\n", "-nan", "+nan"})
 INFINITE = frozenset({"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"})
@@ -176,3 +180,15 @@ def number_hint(text: str) -> str:
 def shortened(text: str) -> str:
     """Return the beginning of `text`, as much of it as a message can hold."""
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
+
+
+def is_turned_header(row: Sequence[str], header: Sequence[str]) -> bool:
+    """Return whether a row has exactly the names of the header in it, in another order.
+
+    >>> is_turned_header(["b", " a"], ("a", "b")), is_turned_header(["a", "b"], ("a", "b"))
+    (True, False)
+    """
+    if len(row) != len(header):
+        return False
+    names = [cell.strip(BLANKS) for cell in row]
+    return sorted(names) == sorted(header) and names != list(header)

@@ -143,6 +143,14 @@ def convert(
         pytest.param(GOOD + '0,"1"5,1\n', (), "E111", "raw.csv:22: ", "", id="stray quote"),
         pytest.param(GOOD.replace("7.5", "7,5", 1), (), "E102", "raw.csv:9: ", "", id="decimal comma"),
         pytest.param(
+            GOOD + "pt,label,mass\n1,0,2\n",
+            ("--on-bad-row", "skip"),
+            "E107",
+            "raw.csv:22: the columns stand here again, in another order: pt, label, mass",
+            "name the files",
+            id="header in another order",
+        ),
+        pytest.param(
             GOOD + GOOD, (), "E107", "raw.csv:22: the header line stands here again", "", id="header again"
         ),
     ],

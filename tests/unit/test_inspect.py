@@ -6,6 +6,8 @@ import gzip
 import json
 import random
 import shlex
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -359,6 +361,30 @@ def test_no_more_than_the_beginning_is_read(tmp_path: Path) -> None:
     report = inspect_source([str(path)])
     assert report.num_rows < 40_000
     assert report.expected_records == pytest.approx((1 << 40) / (len(text) / 40_000), rel=0.01)
+
+
+def test_a_header_in_another_order_is_no_row_to_be_skipped(tmp_path: Path) -> None:
+    """A file put together from two of other orders: it is told, and no command passes over it."""
+    path = tmp_path / "raw.csv"
+    path.write_text("label,a,b\n" + "0,1.5,2\n1,2.5,3\n" * 20 + "b,label,a\n" + "1,0,2.5\n" * 20)
+    report = inspect_source([str(path)])
+    assert [finding.text for finding in report.findings if finding.kind == "turned-header"] == [
+        "stand again in line 42, in another order: name the files it was put together from"
+    ]
+    assert report.command is not None
+    assert "--on-bad-row" not in report.command
+
+
+@pytest.mark.parametrize(
+    ("flag", "wording"),
+    [("--all", "rows     not known; the first 40 were looked at"), ("--json", '"expected_records": null')],
+)
+def test_of_standard_input_no_number_of_rows_is_claimed(flag: str, wording: str) -> None:
+    """How long it is nobody knows: what was looked at is told, and JSON says null."""
+    command = [sys.executable, "-m", "pipeline", "inspect", "-", flag]
+    text = "label,a\n" + "0,1.5\n1,2.5\n" * 20
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)  # own
+    assert wording in done.stdout
 
 
 def test_faults_are_those_of_convert(tmp_path: Path) -> None:
