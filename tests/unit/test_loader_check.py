@@ -56,7 +56,7 @@ def test_a_whole_dataset_passes(shards: Path) -> None:
 def test_no_dataset(tmp_path: Path) -> None:
     """A folder without a manifest, or none at all, is no dataset."""
     for path in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(ManifestError, match="no manifest"):
+        with pytest.raises(ManifestError, match="no such folder"):
             check_dataset(path)
 
 
