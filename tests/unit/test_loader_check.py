@@ -55,8 +55,8 @@ def test_a_whole_dataset_passes(shards: Path) -> None:
 
 def test_no_dataset(tmp_path: Path) -> None:
     """A folder without a manifest, or none at all, is no dataset."""
-    for path in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(ManifestError, match="no such folder"):
+    for path, said in ((tmp_path, "no manifest"), (tmp_path / "absent", "no such folder")):
+        with pytest.raises(ManifestError, match=said):
             check_dataset(path)
 
 
