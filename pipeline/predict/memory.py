@@ -10,7 +10,7 @@
     batch     ACTIVATION_BYTES for each record of a batch
 
 How much is read at a time depends on the source alone: batches end where ranges do, and the last bits of a
-prediction may depend on the batch. The factors are measured, and held by tests/memory.
+prediction may depend on the batch. The factors are measured: see benchmarks/bench_predict.py.
 """
 
 from __future__ import annotations
