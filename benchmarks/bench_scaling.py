@@ -26,6 +26,7 @@ from distributed import LocalCluster
 from measure import finish, measure, median, parse_arguments
 from sources import simulated
 
+from pipeline.counted import counted
 from pipeline.plan import DEFAULT_MEMORY_BYTES
 
 if TYPE_CHECKING:
@@ -84,8 +85,7 @@ def main() -> None:
 
 def of_workers(source: Source, count: int, *options: str) -> Job:
     """Return a conversion with `count` workers."""
-    kind = "process" if options else "worker"
-    name = f"{count} {kind}{'' if count == 1 else 'es' if options else 's'}"
+    name = counted(count, "process" if options else "worker")
     varied = "processes" if options else "workers"
     return jobs.ours(
         source, name, "--workers", str(count), *options, extra={"varied": varied, "num_workers": count}

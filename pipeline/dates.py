@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # dates without a zone are read as they stand
-UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
+DAY_SECONDS = 86400
+UNITS = ((DAY_SECONDS, "d"), (3600, "h"), (60, "min"))
 
 
 def date(seconds: float) -> str:

@@ -158,7 +158,7 @@ def _resources(plan: ConvertPlan, target: AnyPath, rehearsal: Rehearsal | None) 
         disk += f"; {amount(free, 'bytes')} are free"
     if options.engine == "dask":
         return {"target": str(target)} | _on_cluster(plan) | {"disk": disk, "time": _time(rehearsal)}
-    threads = "1 thread" if division.num_threads == 1 else f"{division.num_threads} threads"
+    threads = counted(division.num_threads, "thread")
     return {
         "target": str(target),
         "order": f"seed {options.identity.seed}, {counted(plan.estimates.num_ranges, 'byte range')}",

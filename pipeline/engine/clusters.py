@@ -123,6 +123,8 @@ def existing_cluster(scheduler: str, *, name: str, num_workers: int = 1) -> Iter
         try:
             client = distributed.Client(scheduler, timeout=PATIENCE_SECONDS, set_as_default=False)
         except TypeError:  # so Dask tells that it has no certificates
+            if not scheduler.startswith("tls://"):
+                raise
             raise WorkersLostError("no certificates for TLS", path=scheduler, hint=TLS_HINT) from None
         except (OSError, TimeoutError, ValueError) as error:
             said = " ".join(str(error).split())

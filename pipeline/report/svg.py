@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.dates import date
+from pipeline.dates import DAY_SECONDS, date
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,11 +20,10 @@ WIDTH, HEIGHT = 320, 170
 LARGE_WIDTH, LARGE_HEIGHT = 400, 300
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 8, 30
 NUM_TICKS = 4
-DAY_SECONDS = 86400
-
-Axis = Literal["numbers", "whole", "dates"]
 DIGIT_WIDTH = 5.6  # at most, of a character of the axes
 MAX_NAME = 20  # characters beside a bar
+
+Axis = Literal["numbers", "whole", "dates"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

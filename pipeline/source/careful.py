@@ -80,7 +80,8 @@ def parse(text: bytes, plan: ConvertPlan) -> ParsedRange:
             error.line = line
             fault = _fault(error)
             # Rows after such a header mean something else: to set it aside alone would mix columns up.
-            if not skip[fault] or cells.is_turned_header(row, plan.header):
+            is_header = isinstance(error, HeaderError)
+            if not skip[fault] or (is_header and cells.is_turned_header(row, plan.header)):
                 if fault == "missing":
                     error.message += _how_many_missing(text, plan)
                 raise

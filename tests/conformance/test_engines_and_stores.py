@@ -14,7 +14,7 @@ from pipeline import plan
 from pipeline.convert import convert, planning
 from pipeline.convert.exchange import exchange_of
 from pipeline.convert.memory import divide
-from pipeline.engine import clusters
+from pipeline.engine import clusters, dask
 from pipeline.schema import RoleOptions
 from pipeline.source.listing import list_sources
 from pipeline.storage.paths import locate, names_in
@@ -206,6 +206,19 @@ def test_the_workers_of_a_cluster_give_the_same_bytes(
     given = options(engine="dask", scheduler=cluster.address)
     found = converted(place_of(kind), f"{tmp_path}/shards", given)
     assert without_sizes(found) == expected(place_of(kind))
+
+
+def test_a_large_plan_travels_once(
+    place_of: Callable[[str], Place],
+    expected: Callable[[Place], Files],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A plan too large to go with each task is sent to each worker, and the bytes are the same."""
+    monkeypatch.setattr(dask, "MAX_INLINE_BYTES", 0)
+    given = options(engine="dask", num_workers=2)
+    found = converted(place_of("plain"), f"{tmp_path}/shards", given)
+    assert without_sizes(found) == expected(place_of("plain"))
 
 
 @pytest.mark.parametrize("kind", mostly_slow("gzip in S3"))
