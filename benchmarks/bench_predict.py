@@ -1,15 +1,17 @@
 """How many records a second does `pipeline predict` take from a CSV, and how many the network alone?
 
 Method: the default network (500-400-300-200-100), trained for an epoch on a few records; what it has
-learned plays no part. Four ways, each a process of its own, taking turns; a first pass warms up, then whole
+learned plays no part. Five ways, each a process of its own, taking turns; a first pass warms up, then whole
 passes are timed for `--seconds`:
 
     products   the matrix products of the network and nothing else, on batches of float32 in memory
     network    the network on the same batches: also biases, relu, batch normalization
     predict    a CSV in the page cache to a Parquet file, in a process that has TensorFlow loaded
+    bfloat16   the same with `--precision mixed_bfloat16`
     command    `pipeline predict` as a user starts it, everything included
 
-No way can be faster than the products. Conclusion: benchmarks/README.md, which is rendered from the figures.
+No way that computes in float32 can be faster than the products. Conclusion: benchmarks/README.md, which is
+rendered from the figures.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from pipeline.predict import PredictOptions
 RATES = Path(__file__).resolve().parent / "peers" / "predict_rates.py"
 ROOT = Path(__file__).resolve().parents[1]
 SHARDS, MODEL, OUTPUT = FOLDER / "few-shards", FOLDER / "model", FOLDER / "predictions.parquet"
-WAYS = ("products", "network", "predict")
+FROM_TEXT = ("predict", "bfloat16")
+WAYS = ("products", "network", *FROM_TEXT)
 BATCH_SIZE = 8192  # of the network alone, which is fastest with it
 TRAINING_ROWS = 10_000
 QUIET = {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
@@ -48,6 +51,7 @@ def main() -> None:
     found = {result["name"]: statistics.median(result["rates"]) for result in results}
     figures = {
         "predict, records/s": found["predict"],
+        "predict in bfloat16, records/s": found["bfloat16"],
         "predict / network": found["predict"] / found["network"],
         "predict / products": found["predict"] / found["products"],
         "network / products": found["network"] / found["products"],
@@ -83,10 +87,10 @@ def rates_of_ways(source: Source, *, rounds: int, seconds: float) -> list[dict[s
 
 
 def _run(way: str, source: Source, seconds: float) -> dict[str, Any]:
-    batch_size = PredictOptions().batch_size if way == "predict" else BATCH_SIZE
+    batch_size = PredictOptions().batch_size if way in FROM_TEXT else BATCH_SIZE
     given = (MODEL, source.path, OUTPUT, batch_size, seconds, way)
     # As the command does: its threads ask the model each for itself.
-    threads = {"TF_NUM_INTRAOP_THREADS": "1"} if way == "predict" else {}
+    threads = {"TF_NUM_INTRAOP_THREADS": "1"} if way in FROM_TEXT else {}
     done = subprocess.run(
         [sys.executable, RATES, *map(str, given)],
         check=True,

@@ -30,6 +30,7 @@ AIMS = {
     "ours, 28 features and a label, 1 thread, records/s": "≥ 1,500,000",
     "to_one_vector": "≥ 20",
     "predict, records/s": "≥ 200,000",
+    "predict in bfloat16, records/s": "≥ 200,000",
     "ours, numpy, parquet, batch 1,024, records/s": "≥ 10,000,000",
     "ours, tf.data, parquet, batch 1,024, records/s": "≥ 3,000,000",
     "ours, tf.data, tfrecord, batch 1,024, records/s": "≥ 1,000,000",
@@ -193,7 +194,9 @@ def predict(report: Report) -> str:
     """Return rate, processor time and memory of every way to predict, the fastest first."""
     rows = [
         [
-            f"**{result['name']}**" if result["name"] in {"predict", "command"} else result["name"],
+            f"**{result['name']}**"
+            if result["name"] in {"predict", "bfloat16", "command"}
+            else result["name"],
             spread(result["rates"], 0),
             f"{statistics.median(result['cpu_nanoseconds']):,.0f}",
             _mebibytes(result),

@@ -1,6 +1,6 @@
 """Times one way to predict, pass by pass, and prints rates, processor time and memory as JSON.
 
-Usage: predict_rates.py MODEL CSV OUTPUT batch_size seconds products|network|predict
+Usage: predict_rates.py MODEL CSV OUTPUT batch_size seconds products|network|predict|bfloat16
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pipeline.models.saved import SavedModel
 
+PRECISIONS = {"predict": "float32", "bfloat16": "mixed_bfloat16"}
 NUM_BATCHES = 25  # of 8,192: 200,000 records, 23 MB of features
 
 
@@ -32,16 +33,18 @@ def main() -> None:
     model, source, output = map(Path, sys.argv[1:4])
     batch_size, seconds, way = int(sys.argv[4]), float(sys.argv[5]), sys.argv[6]
     with backend.known_warnings_ignored():
-        if way == "predict":
-            run = functools.partial(from_text, model, source, output, batch_size)
+        if way in PRECISIONS:
+            run = functools.partial(from_text, model, source, output, batch_size, PRECISIONS[way])
         else:
             run = in_memory(open_model(model), batch_size, {"products": products, "network": network}[way])
         report(run, seconds)
 
 
-def from_text(model: Path, source: Path, output: Path, batch_size: int) -> int:
+def from_text(model: Path, source: Path, output: Path, batch_size: int, precision: str) -> int:
     """Predict the whole CSV into a file; return the number of records."""
-    summary = predict(model, source, output, PredictOptions(batch_size=batch_size, overwrite=True))
+    summary = predict(
+        model, source, output, PredictOptions(batch_size=batch_size, precision=precision, overwrite=True)
+    )
     return summary.num_written
 
 

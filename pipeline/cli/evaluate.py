@@ -73,6 +73,13 @@ SHOWN = {
     help="Records at a time; changes speed and memory alone.",
 )
 @click.option(
+    "--precision",
+    type=click.Choice(["float32", "mixed_bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="What the hidden layers compute in.",
+)
+@click.option(
     "--format",
     "shard_format",
     type=click.Choice(["parquet", "tfrecord"]),

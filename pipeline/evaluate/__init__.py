@@ -78,7 +78,7 @@ def evaluate(
         stage.begin()
         num_records = manifest.splits[options.split].records
         progress.start(f"evaluating on {options.split}", total=num_records, unit="records")
-        score = score_function(saved)
+        score = score_function(saved, options.precision)
         found = predict_split(
             score,
             described,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import OptionError
 from pipeline.keys import SPLITS
+from pipeline.models.inference import PRECISIONS
 
 if TYPE_CHECKING:
     from pipeline.plan import ShardFormat
@@ -20,12 +21,14 @@ class EvaluateOptions:
 
     `slices` are columns by whose values the figures are told apart; columns are permuted over `importance`
     records, None is as many as a few seconds allow. `batch_size` changes speed and memory.
+    The hidden layers compute in `precision`.
     """
 
     split: str = "test"
     slices: tuple[str, ...] = ()
     importance: int | None = None
     batch_size: int = BATCH_SIZE
+    precision: str = "float32"
     shard_format: ShardFormat | None = None
     overwrite: bool = False
 
@@ -39,6 +42,8 @@ class EvaluateOptions:
             raise OptionError(f"--split {self.split}: expected {', '.join(SPLITS)}")
         if self.batch_size < 1:
             raise OptionError(f"--batch-size {self.batch_size}: expected at least 1")
+        if self.precision not in PRECISIONS:
+            raise OptionError(f"--precision {self.precision}: expected {' or '.join(PRECISIONS)}")
         if self.importance is not None and self.importance < 0:
             raise OptionError(f"--importance {self.importance}: expected at least 0")
         if len(set(self.slices)) != len(self.slices):

@@ -164,6 +164,8 @@ def _load(path: Path, described: ModelDescription) -> keras.Model:
     found = {tensor.name: tensor.shape[-1] for tensor in model.inputs}
     if found != {name: width for name, width in expected.items() if width}:
         raise _refused(f"takes {_widths(found)}; model.json names {_widths(expected)}", path)
+    if not isinstance(model.layers[-1], keras.Model):
+        raise _refused("not a model of ours: its last layer is no network", path)
     if model.output_shape != (None, described.num_outputs):
         found = model.output_shape[-1] if isinstance(model.output_shape, tuple) else model.output_shape
         raise _refused(f"gives {found} outputs; model.json promises {described.num_outputs}", path)

@@ -1,6 +1,7 @@
 """Owns a saved model as a function over NumPy: records as they stand in the CSV → what it says of them.
 
-Neighbours: `saved` opens the model; `evaluate` and `predict` call what this returns.
+Neighbours: `saved` opens the model, `inference` has its network; `evaluate` and `predict` call what this
+returns.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from pipeline import backend
 from pipeline.errors import ModelError
 from pipeline.models.description import TWO_CLASSES
+from pipeline.models.inference import for_inference
 from pipeline.models.raw import CATEGORIES_NAME, FEATURES_NAME
 
 if TYPE_CHECKING:
@@ -45,14 +47,17 @@ class RawRows:
         return RawRows(features=self.features[begin:end], categories=self.categories[begin:end])
 
 
-def score_function(saved: SavedModel) -> Score:
+def score_function(saved: SavedModel, precision: str = "float32") -> Score:
     """Return the function RawRows of num_records → float32 (num_records, num_outputs).
 
     It may be called from several threads at once, with any number of records; it is compiled once. Nothing is
-    narrowed to float32 before the model has standardized it: `keras.Model.predict` would do that.
+    narrowed to float32 before the model has standardized it: `keras.Model.predict` would do that. The hidden
+    layers compute in `precision`, as `for_inference` says.
     """
     tf = backend.tensorflow()
-    model = saved.keras_model
+    raw = saved.keras_model
+    row = raw.layers[-2].output  # what the network takes
+    model = backend.keras().Model(raw.inputs, for_inference(saved.network, precision)(row))
     described = saved.description
     specs = {
         FEATURES_NAME: tf.TensorSpec((None, len(described.features)), tf.float64),

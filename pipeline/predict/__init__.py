@@ -90,7 +90,7 @@ def predict(
     work = _Work(
         plan=plan,
         model=model,
-        score=score_function(saved),
+        score=score_function(saved, options.precision),
         known=standardization(saved),
         output=output,
         table_format=table_format,

@@ -7,7 +7,8 @@
     writing   WRITING_BYTES: the row group that is held and encoded
     range     its text, CELL_BYTES for each of its cells, TEXT_COPIES of the texts to be kept; one for each
               thread, one that is waiting, and one that is written
-    batch     ACTIVATION_BYTES for each record of a batch
+    batch     for each record of it two layers: LAYER_BYTES each, or the width of a square matrix that had
+              all the parameters
 
 How much is read at a time depends on the source alone: batches end where ranges do, and the last bits of a
 prediction may depend on the batch. The factors are measured: see benchmarks/bench_predict.py.
@@ -21,8 +22,8 @@ from dataclasses import dataclass
 from pipeline.errors import MemoryBudgetError
 
 BASE_BYTES = 790 << 20  # two thirds of it are pages of TensorFlow's libraries
-ACTIVATION_BYTES = 8 << 10  # two layers of 1,000 units; a wider network wants a smaller batch
-PARAMETER_BYTES = 16  # float32, as read from the file, as a variable, and packed for the matrix products
+LAYER_BYTES = 4 << 10  # of a record: a layer of 1,000 units, in float32
+PARAMETER_BYTES = 20  # float32: as read from the file, as a variable, merged, packed for the matrix products
 WRITING_BYTES = 48 << 20  # three row groups of 16 MiB
 RANGE_BYTES = 20 << 20  # what a range may take: 8 MiB of the text of HEPMASS do
 # float64 from Polars (8), as rows (8), compared and reordered (8); a text that is not wanted takes 16.
@@ -66,7 +67,8 @@ def affordable_threads(
     """
     fixed = BASE_BYTES + WRITING_BYTES + PARAMETER_BYTES * num_parameters
     per_range = range_bytes / record.text_bytes * record.work_bytes / SLACK
-    per_thread = per_range + ACTIVATION_BYTES * batch_size
+    layer_bytes = max(LAYER_BYTES, 4 * math.isqrt(num_parameters))
+    per_thread = per_range + 2 * layer_bytes * batch_size
     threads = int((memory_bytes - fixed - 2 * per_range) / per_thread)
     if threads < 1:
         needed = math.ceil((fixed + 2 * per_range + per_thread) / (1 << 20))

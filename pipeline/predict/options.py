@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.errors import OptionError
+from pipeline.models.inference import PRECISIONS
 from pipeline.plan import DEFAULT_MEMORY_BYTES, RANGE_BYTES, ConvertOptions, Identity
 
 if TYPE_CHECKING:
@@ -22,13 +23,14 @@ class PredictOptions:
     """Everything a user can ask of a prediction; the defaults are those of the command line.
 
     `keep` are columns of the source to be carried into the output. `table_format` is told by the name of the
-    output where it is None. How the text is read is asked for as in a conversion; `range_bytes` of it are
-    read at a time.
+    output where it is None. The hidden layers compute in `precision`. How the text is read is asked for as in
+    a conversion; `range_bytes` of it are read at a time.
     """
 
     keep: tuple[str, ...] = ()
     table_format: TableFormat | None = None
     batch_size: int = BATCH_SIZE
+    precision: str = "float32"
     delimiter: str | None = None
     has_header: bool = True
     on_bad_row: Literal["error", "skip"] = "error"
@@ -49,6 +51,8 @@ class PredictOptions:
         self.reading()
         if self.batch_size < 1:
             raise OptionError(f"--batch-size {self.batch_size}: expected at least 1")
+        if self.precision not in PRECISIONS:
+            raise OptionError(f"--precision {self.precision}: expected {' or '.join(PRECISIONS)}")
         if len(set(self.keep)) != len(self.keep):
             raise OptionError(f"--keep {', '.join(self.keep)}: each column once")
 

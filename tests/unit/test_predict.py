@@ -334,6 +334,7 @@ def test_a_model_that_is_none_is_refused(two: Made, tmp_path: Path) -> None:
         ({"keep": ("nmae",)}, ColumnNotFoundError, "--keep nmae: no such column"),
         ({"keep": ("id", "id")}, OptionError, "each column once"),
         ({"batch_size": 0}, OptionError, "--batch-size 0"),
+        ({"precision": "float16"}, OptionError, "--precision float16: expected float32 or mixed_bfloat16"),
         ({"delimiter": '"'}, OptionError, "--delimiter"),
         ({"num_workers": 0}, OptionError, "--workers 0"),
         ({"memory_bytes": 1 << 20}, MemoryBudgetError, "--memory 1MiB is too little"),
@@ -430,7 +431,7 @@ def test_an_interruption_leaves_nothing(two: Made, tmp_path: Path, monkeypatch: 
             raise interrupt
         return np.zeros((len(rows.features), 1), np.float32)
 
-    monkeypatch.setattr(pipeline.predict, "score_function", lambda _saved: score)
+    monkeypatch.setattr(pipeline.predict, "score_function", lambda *_: score)
     with pytest.raises(KeyboardInterrupt):
         predict(two.model, two.source, tmp_path / "out.csv", PredictOptions(range_bytes=10_000))
     assert list(tmp_path.iterdir()) == []
@@ -447,7 +448,7 @@ def test_a_source_that_changes_is_refused(
             file.write("0,1,n,0.5,1,2,3,4\n")
         return np.zeros((len(rows.features), 1), np.float32)
 
-    monkeypatch.setattr(pipeline.predict, "score_function", lambda _saved: score)
+    monkeypatch.setattr(pipeline.predict, "score_function", lambda *_: score)
     with pytest.raises(SourceChangedError, match="changed while it was read"):
         predict(two.model, source, tmp_path / "out.csv", PredictOptions())
     assert [path.name for path in tmp_path.iterdir()] == ["new.csv"]
@@ -460,7 +461,7 @@ def test_predictions_that_are_no_numbers_are_refused(
     monkeypatch.setattr(
         pipeline.predict,
         "score_function",
-        lambda _saved: lambda rows: np.full((len(rows.features), 1), np.nan),
+        lambda *_: lambda rows: np.full((len(rows.features), 1), np.nan),
     )
     with pytest.raises(ModelError, match="not finite"):
         predict(two.model, write(tmp_path, rows), tmp_path / "out.csv", PredictOptions())
@@ -530,6 +531,24 @@ def test_the_command_says_what_it_did(command: Callable[..., Any], tmp_path: Pat
     assert refused.stderr.startswith("error[E202] out.parquet: exists already\n  hint: pass --overwrite")
     assert command("raw.csv", "out.parquet", "--overwrite", "--quiet").stdout == ""
     assert (tmp_path / "out.parquet").exists()
+
+
+def test_the_command_computes_in_bfloat16_when_told(command: Callable[..., Any], tmp_path: Path) -> None:
+    """Probabilities of two to three digits, then; float32 is the default."""
+    outcomes = [
+        command("raw.csv", f"{name}.parquet", *given)
+        for name, given in {
+            "default": (),
+            "wide": ("--precision", "float32"),
+            "narrow": ("--precision", "mixed_bfloat16"),
+        }.items()
+    ]
+    assert [outcome.status for outcome in outcomes] == [0, 0, 0]
+    default, wide, narrow = (
+        read(tmp_path / f"{name}.parquet")["probability_1"] for name in ("default", "wide", "narrow")
+    )
+    assert default == wide != narrow
+    assert narrow == pytest.approx(wide, abs=0.02)
 
 
 def test_the_command_reads_standard_input(
