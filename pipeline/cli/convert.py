@@ -169,8 +169,12 @@ def convert_command(sources: tuple[str, ...], shards: str, **given: Any) -> None
         os.environ.setdefault("POLARS_MAX_THREADS", str(given["workers"]))
     # Nothing here multiplies matrices, and idle threads of the library that could would spin for a while.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if given["engine"] == "dask" and not given["scheduler"] and not given["dry_run"]:
+        from pipeline.engine.clusters import load_ahead  # noqa: PLC0415
+
+        load_ahead("pipeline.convert.cluster_tasks")  # while this process loads its own part
     options = _options(given)
-    from pipeline.convert import convert, make_plan  # noqa: PLC0415  # loads Polars and pyarrow
+    from pipeline.convert import convert, make_plan  # noqa: PLC0415  # loads pyarrow
     from pipeline.convert.memory import settle_process  # noqa: PLC0415
     from pipeline.source.listing import list_sources  # noqa: PLC0415
     from pipeline.storage.paths import locate  # noqa: PLC0415

@@ -94,7 +94,9 @@ class ReadResult:
 
 
 def prepare() -> None:
-    """Fit a worker that does nothing but convert to its work; what that takes is loaded by now."""
+    """Fit a worker that does nothing but convert to its work; it loads what reads."""
+    from pipeline.source import fast  # noqa: F401, PLC0415
+
     settle_process()
 
 

@@ -17,7 +17,7 @@ from pipeline.convert.split_values import split_values, tally_of
 from pipeline.convert.tracers import offered
 from pipeline.errors import LabelError, NonFiniteError, PipelineError
 from pipeline.runs.run import Run, build_run, narrowed, text_bytes
-from pipeline.source import careful, cells, fast
+from pipeline.source import careful, cells
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,6 +78,9 @@ def read_range(task: RangeTask, plan: ConvertPlan) -> RangeResult:
         InputError: a fault in the text; its line counts from 1 at the start of the range.
         CutInsideQuotesError: a plain file has to be cut by streaming.
     """
+    # Here, not above: it loads Polars, which is for processes that read and never for one that is forked.
+    from pipeline.source import fast  # noqa: PLC0415
+
     text, parsed = fast.parse_task(task, plan)
     try:
         labels = _labels(parsed, text, plan)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import multiprocessing
+import os
 import signal
 import tempfile
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from pipeline.engine.dask import PATIENCE_SECONDS, DaskEngine
@@ -57,6 +59,24 @@ def _deaf() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def load_ahead(module: str) -> None:
+    """Begin to load what the workers of a local cluster run, Dask and `module`; nothing if that has begun.
+
+    It is loaded once for all of them, by a process in the background from which they are forked: so it must
+    not start threads, which a fork would lose. That process ends with this one.
+    """
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["distributed", module])
+    before = dict(os.environ)
+    os.environ.update(SINGLE_THREAD)
+    try:
+        with _deaf():
+            forkserver.ensure_running()
+    finally:
+        for key in SINGLE_THREAD.keys() - before.keys():
+            del os.environ[key]
+        os.environ.update(before)
+
+
 @contextmanager
 def local_cluster(num_workers: int, *, name: str, prepare: Callable[[], None]) -> Iterator[DaskEngine]:
     """Start a cluster of single-threaded processes on this machine, loopback only and without a dashboard.
@@ -66,11 +86,14 @@ def local_cluster(num_workers: int, *, name: str, prepare: Callable[[], None]) -
     Raises:
         MissingExtraError: Dask is not installed.
     """
+    load_ahead(prepare.__module__)
     distributed = _distributed()
     import dask  # noqa: PLC0415
 
+    distributed.utils._forkserver_preload_set = True  # noqa: SLF001  # Dask would load pandas, and more, itself
     settings = {
         "distributed.worker.daemon": True,
+        "distributed.worker.multiprocessing-method": "forkserver",
         "distributed.scheduler.allowed-failures": MAX_DEATHS - 1,
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
