@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from pipeline.train.workers import Workers, gather_workers, parse_tf_config
 from support.command import ROOT, run_process
 from support.datasets import convert_text, make_options
 from support.documents import document
+from support.ports import free_ports
 from support.s3_server import s3_server
 
 TIMEOUT_SECONDS = 300
@@ -104,15 +104,6 @@ def test_a_batch_must_be_divisible() -> None:
     with pytest.raises(OptionError, match="--batch-size 1000: cannot be divided among 3") as caught:
         workers.check_batch_size(1000)
     assert caught.value.hint == "pass --batch-size 999"
-
-
-def free_ports(number: int) -> list[int]:
-    """Return ports on loopback that nobody uses."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def train_together(shards: Path, folder: Path, *options: str) -> list[dict[str, Any]]:
