@@ -53,8 +53,7 @@ class ShardWriter:
             write_statistics=False,  # min and max of shuffled row groups exclude nothing
             write_page_checksum=True,
             store_schema=False,
-            data_page_size=1
-            << 30,  # one page per column of a row group: the row group is the unit of reading
+            data_page_size=1 << 30,  # few pages, since row groups are read whole; pyarrow cuts at 20,000 rows
             write_batch_size=1 << 20,
         )
         self._writer.add_key_value_metadata(dict(metadata))

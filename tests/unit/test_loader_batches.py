@@ -20,7 +20,7 @@ import pytest
 from pipeline import plan
 from pipeline.convert import convert
 from pipeline.errors import DatasetError, ManifestError, OptionError, ShardError
-from pipeline.loader import batches, order
+from pipeline.loader import batches, order, read_parquet
 from pipeline.plan import ConvertOptions, Identity
 from pipeline.schema import RoleOptions
 
@@ -52,7 +52,7 @@ def make_dataset(fresh_folder: Callable[[], Path]) -> Callable[..., Path]:
     def make(
         columns: dict[str, Any],
         *,
-        compression: Literal["none", "gzip"] = "none",
+        compression: Literal["none", "gzip", "zstd"] = "none",
         formats: tuple[ShardFormat, ...] = FORMATS,
         roles: RoleOptions | None = None,
         label_kind: Literal["auto", "classes", "number"] = "auto",
@@ -209,28 +209,42 @@ def test_kept_text_and_names_with_dots(make_dataset: Callable[..., Path]) -> Non
     assert np.array_equal(features[:, 3], 2 * features[:, 0])
 
 
+@pytest.mark.parametrize("compression", ["none", "zstd"])
 def test_no_row_group_is_read_twice(
-    make_dataset: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    compression: Literal["none", "zstd"], make_dataset: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Long kept texts make row groups small; the loader reads each as it is, once an epoch."""
+    """Long kept texts make row groups small; the loader reads each once an epoch, plain or by pyarrow."""
     # 300 records of 24 bytes with a text of 30; without the text it would be 675.
     monkeypatch.setattr(plan, "ROW_GROUP_BYTES", 300 * (24 + 30))
     columns = numbered(3000) | {"word": np.array(["x" * 30] * 3000)}
-    shards = make_dataset(columns, roles=RoleOptions(keep=("word",)), shard_bytes=70_000)
+    shards = make_dataset(
+        columns,
+        roles=RoleOptions(keep=("word",)),
+        shard_bytes=70_000,
+        compression=compression,
+        formats=("parquet",),
+    )
     footers = [pq.read_metadata(path) for path in shards.glob("train-*.parquet")]
     assert [footer.num_row_groups for footer in footers] == [4, 4]
     assert footers[0].row_group(0).num_rows == 300
-    read: list[int] = []
-    original = pq.ParquetFile.read_row_group
+    read: dict[str, list[int]] = {"plain": [], "by pyarrow": []}
+    decode, plain = pq.ParquetFile.read_row_group, read_parquet.read_plain
 
-    def recorded(file: Any, index: int, **options: Any) -> Any:
-        read.append(index)
-        return original(file, index, **options)
+    def decoded(file: Any, index: int, **options: Any) -> Any:
+        read["by pyarrow"].append(index)
+        return decode(file, index, **options)
 
-    monkeypatch.setattr(pq.ParquetFile, "read_row_group", recorded)
-    found = ids(batches(shards, "train", BATCH, seed=1))
-    assert sorted(found) == sorted(stored_ids(shards, "train"))
-    assert sorted(read) == [0, 0, 1, 1, 2, 2, 3, 3]
+    def read_plain(path: Path, footer: pq.FileMetaData, index: int, into: Any) -> bool:
+        done = plain(path, footer, index, into)
+        read["plain"] += [index] if done else []
+        return done
+
+    expected = sorted(stored_ids(shards, "train"))
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", decoded)
+    monkeypatch.setattr(read_parquet, "read_plain", read_plain)
+    assert sorted(ids(batches(shards, "train", BATCH, seed=1))) == expected
+    way, other = ("plain", "by pyarrow") if compression == "none" else ("by pyarrow", "plain")
+    assert (sorted(read[way]), read[other]) == ([0, 0, 1, 1, 2, 2, 3, 3], [])
 
 
 def test_a_manifest_without_the_size_of_row_groups_will_do(
