@@ -30,7 +30,7 @@ def read_parquet(
 ) -> None:
     """Read the records [begin, end) of a shard into `into`, whole row groups at a time.
 
-    Without `verify_checksums`, a quarter faster, a flipped bit is just another number.
+    Without `verify_checksums`, two fifths faster, a flipped bit is just another number.
 
     Raises:
         ShardError: the file is missing, damaged, or holds other records than the manifest says.
