@@ -23,7 +23,9 @@ from pipeline.errors import MemoryBudgetError
 
 BASE_BYTES = 790 << 20  # two thirds of it are pages of TensorFlow's libraries
 LAYER_BYTES = 4 << 10  # of a record: a layer of 1,000 units, in float32
-PARAMETER_BYTES = 20  # float32: as read from the file, as a variable, merged, packed for the matrix products
+PARAMETER_BYTES = (
+    28  # float32: in the file, as a variable, merged, a copy while that is done, packed for products
+)
 WRITING_BYTES = 48 << 20  # three row groups of 16 MiB
 RANGE_BYTES = 20 << 20  # what a range may take: 8 MiB of the text of HEPMASS do
 # float64 from Polars (8), as rows (8), compared and reordered (8); a text that is not wanted takes 16.

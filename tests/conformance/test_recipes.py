@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
 SCALING = document("docs/scaling.md")
 BIN = Path(sys.executable).parent
-# Starts the script of a job in a process group of its own; `scancel` ends that.
+# Keeps a copy of a job's script, as Slurm does, and starts it in a process group of its own.
 SBATCH = """\
 #!/bin/sh
-setsid sh "$1" > "$JOBS/log" 2>&1 &
+cp "$1" "$JOBS/script-$$"
+setsid sh "$JOBS/script-$$" > "$JOBS/log" 2>&1 &
 echo "$!" > "$JOBS/$!"
 echo "Submitted batch job $!"
 """
@@ -41,7 +42,9 @@ for job in "$@"; do kill -TERM "-$job"; done
 """
 # For one machine: what the recipe for Slurm has, and what stands in its place.
 SMALLER = {
-    'cores=8, processes=8, memory="40GiB"': 'cores=2, processes=2, memory="4GiB"',
+    "cores=8": "cores=2",
+    "processes=8": "processes=2",
+    'memory="40GiB"': 'memory="4GiB"',
     'interface="ib0"': (
         'interface="lo", scheduler_options={"dashboard": False}, worker_extra_args=["--no-dashboard"]'
     ),

@@ -181,6 +181,7 @@ def serve() -> None:
 
     from pipeline.cli import verify  # noqa: F401, PLC0415  # all that a conversion loads, once
     from pipeline.formats import parquet, tfrecord  # noqa: F401, PLC0415
+    from pipeline.source import fast  # noqa: F401, PLC0415
     from support import small_scale  # noqa: PLC0415
 
     small_scale.shrink()
