@@ -146,7 +146,9 @@ def run(contender: Contender, python: str, source: Source, seconds: float) -> di
     if done.returncode:
         print(f"failed: {contender.name}, exit status {done.returncode}\n{done.stderr}")
         return None
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    # Not always the last line: Ray says goodbye.
+    [*_, report] = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    found: dict[str, Any] = json.loads(report)
     return found
 
 
