@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from pipeline.models.saved import objects_in
 
+if TYPE_CHECKING:
     import keras
     from numpy.typing import NDArray
 
@@ -54,23 +54,17 @@ def for_inference(network: keras.Model, precision: str = "float32") -> keras.Mod
     return found
 
 
-def _tensors(nodes: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401  # any JSON
-    """Yield how Keras describes each tensor that a layer takes: by the layer that gives it; to be changed."""
-    if isinstance(nodes, dict):
-        if nodes.get("class_name") == "__keras_tensor__":
-            yield nodes["config"]
-            return
-        nodes = nodes.values()
-    if not isinstance(nodes, str) and hasattr(nodes, "__iter__"):
-        for node in nodes:
-            yield from _tensors(node)
+def _tensors(layer: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return how Keras describes each tensor that a layer takes, by the layer that gives it; no copies."""
+    nodes = objects_in(layer["inbound_nodes"])
+    return [tree["config"] for tree in nodes if tree["class_name"] == "__keras_tensor__"]
 
 
 def _takers(name: str, layers: Layers) -> list[str]:
     return [
         taker
         for taker, layer in layers.items()
-        if any(tensor["keras_history"][0] == name for tensor in _tensors(layer["inbound_nodes"]))
+        if any(tensor["keras_history"][0] == name for tensor in _tensors(layer))
     ]
 
 
@@ -85,11 +79,11 @@ def _dense_takers(name: str, layers: Layers) -> list[str]:
 def _take_out(name: str, layers: Layers) -> None:
     """Let whoever takes what a layer gives take what that layer takes."""
     takers = _takers(name, layers)
-    (source,) = _tensors(layers.pop(name)["inbound_nodes"])
+    (source,) = _tensors(layers.pop(name))
     for taker in takers:
-        for tensor in _tensors(layers[taker]["inbound_nodes"]):
+        for tensor in _tensors(layers[taker]):
             if tensor["keras_history"][0] == name:
-                tensor.update(copy.deepcopy(source))
+                tensor.update(source)
 
 
 def _merged(

@@ -99,7 +99,7 @@ def _check_file(path: Path, described: ModelDescription) -> None:
         raise _refused("no such file", path) from None
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise _refused(f"not a Keras model: {error}", path) from None
-    for tree in _objects(config):
+    for tree in objects_in(config):
         module, name = tree.get("module"), tree["class_name"]
         # Not a set of strings only: what a hostile file holds here may not even be hashable.
         known = any(module == of and name in names for of, names in KNOWN_OBJECTS.items() if _plain(name))
@@ -126,8 +126,8 @@ def _config_of(archive: zipfile.ZipFile, path: Path) -> Any:  # noqa: ANN401  # 
         raise _refused(f"its config.json cannot be read: {error}", path) from None
 
 
-def _objects(tree: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401  # any JSON
-    """Yield every object of a configuration that Keras would build, at any depth."""
+def objects_in(tree: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401  # any JSON
+    """Yield every object of a configuration that Keras would build, at any depth, itself and no copy."""
     left = [tree]
     while left:
         branch = left.pop()
@@ -135,7 +135,7 @@ def _objects(tree: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401  # any JSON
             if "class_name" in branch:
                 yield branch
             left += branch.values()
-        elif isinstance(branch, list):
+        elif isinstance(branch, list | tuple):  # a tuple where it was never JSON
             left += branch
 
 

@@ -302,6 +302,17 @@ def test_weights_of_another_network_are_refused(copy: Path) -> None:
         open_model(copy)
 
 
+def test_a_model_without_a_network_in_it_is_refused(copy: Path) -> None:
+    """Layers we know, inputs and outputs as promised, but no standardization before a network."""
+    keras = backend.keras()
+    row = keras.Input((3,), name="features", dtype="float64")
+    with backend.known_warnings_ignored():
+        keras.Model(row, keras.layers.Dense(1)(row)).save(copy / "model.keras")
+    vouch_for(copy)
+    with pytest.raises(ModelError, match="its last layer is no network"):
+        open_model(copy)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
