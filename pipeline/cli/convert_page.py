@@ -59,7 +59,7 @@ def plan_json(plan: ConvertPlan, rehearsal: Rehearsal | None) -> dict[str, Any]:
 
 
 def _exchange_json(plan: ConvertPlan) -> dict[str, int]:
-    from pipeline.convert.exchange import exchange_of, num_processes  # noqa: PLC0415  # loads Polars
+    from pipeline.convert.exchange import exchange_of, num_processes  # noqa: PLC0415  # loads pyarrow
 
     exchange = exchange_of(plan, num_processes(plan.options))
     return {
@@ -79,6 +79,8 @@ def _exchange_json(plan: ConvertPlan) -> dict[str, int]:
 
 def plan_page(plan: ConvertPlan, target: AnyPath, rehearsal: Rehearsal | None) -> Page:
     """Return the plan of a conversion as a page."""
+    from pipeline.source.files import sizes_known  # noqa: PLC0415  # not for --help
+
     page, estimates, schema = Page(), plan.estimates, plan.schema
     rule = plan.options.identity.rule
     others = {"weight", "keep", "drop", "split"}
@@ -93,8 +95,9 @@ def plan_page(plan: ConvertPlan, target: AnyPath, rehearsal: Rehearsal | None) -
             "split": in_words(rule.name, rule.column or "", schema.label.name),
         }
     )
-    is_known = all(file.num_bytes >= 0 for file in plan.files)
-    condition = "" if is_known else f" if it is {amount(estimates.text_bytes, 'bytes')} of text"
+    condition = (
+        "" if sizes_known(plan.files) else f" if it is {amount(estimates.text_bytes, 'bytes')} of text"
+    )
     page.heading(f"expected{condition}: about {counted(estimates.num_records, 'record')}")
     if rule.name != "given":
         _split_table(page, plan)
@@ -147,7 +150,7 @@ def _split_records(plan: ConvertPlan) -> dict[str, int]:
 
 
 def _resources(plan: ConvertPlan, target: AnyPath, rehearsal: Rehearsal | None) -> dict[str, str]:
-    from pipeline.convert.disk import free_bytes  # noqa: PLC0415  # loads Polars
+    from pipeline.convert.disk import free_bytes  # noqa: PLC0415  # loads pyarrow
 
     options, division = plan.options, plan.memory
     shards = amount(plan.estimates.shard_bytes * len(options.formats), "bytes")

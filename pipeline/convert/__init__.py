@@ -36,7 +36,7 @@ from pipeline.errors import (
 from pipeline.manifest import MANIFEST_NAME, REJECTS_NAME, load, to_json
 from pipeline.plan import cut_shards, record_bytes, row_group_records
 from pipeline.progress import SILENT
-from pipeline.source.files import check_unchanged
+from pipeline.source.files import check_unchanged, sizes_known
 from pipeline.source.ranges import CutInsideQuotesError
 from pipeline.storage.files import write_text
 from pipeline.storage.paths import system_errors_told
@@ -183,7 +183,7 @@ def _read(
 
 def _read_ranges(plan: ConvertPlan, work: Work, progress: Progress) -> tuple[Accounts, Work]:
     accounts = Accounts(plan)
-    is_known = all(file.num_bytes >= 0 for file in plan.files)  # of compressed text, a good guess
+    is_known = sizes_known(plan.files)  # of compressed text, a good guess
     progress.start("reading", total=plan.estimates.text_bytes if is_known else None, unit="bytes")
     try:
         # Closed, so that no thread still writes when an error is handled.

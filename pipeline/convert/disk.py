@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import DiskError
 from pipeline.plan import DiskPlan, record_bytes
+from pipeline.source.files import sizes_known
 from pipeline.storage.publication import Staging
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def plan_disk(
     text_bytes_per_record: float,
 ) -> DiskPlan:
     """Return what a conversion is expected to take of the disk, and the least that it can take."""
-    if any(file.num_bytes < 0 for file in files):
+    if not sizes_known(files):
         return DiskPlan()
     per_record = record_bytes(schema, int(text_bytes_per_record))
     shard_bytes = sum(per_record + (EXAMPLE_BYTES if form == "tfrecord" else 0) for form in options.formats)

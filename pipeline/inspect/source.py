@@ -17,6 +17,7 @@ from pipeline.inspect.findings import Finding, find
 from pipeline.inspect.label import fallback_label, label_candidates
 from pipeline.source.cells import is_turned_header
 from pipeline.source.columns import held, label_kind
+from pipeline.source.files import sizes_known
 from pipeline.source.listing import list_sources
 from pipeline.source.sniff import expected_text_bytes, sniff_further
 from pipeline.storage.paths import system_errors_told
@@ -135,7 +136,7 @@ def _kind(label: str | None, sniffed: Sniffed, rows: Sequence[Sequence[str]]) ->
 
 
 def _expected_records(files: Sequence[SourceFile], sniffed: Sniffed) -> int | None:
-    if any(file.num_bytes < 0 for file in files):
+    if not sizes_known(files):
         return None
     text_bytes = sum(expected_text_bytes(file) - file.text_offset for file in files)
     return max(1, round(text_bytes / sniffed.mean_record_bytes))

@@ -26,7 +26,7 @@ from pipeline.predict.output import RejectsFile, TableWriter
 from pipeline.predict.planning import make_plan
 from pipeline.predict.reading import Accounts, read_block
 from pipeline.progress import SILENT
-from pipeline.source.files import check_unchanged
+from pipeline.source.files import check_unchanged, sizes_known
 from pipeline.source.ranges import CutInsideQuotesError, all_ranges
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _write(work: _Work, *, streamed: bool, overwrite: bool) -> Accounts:
     """Write the whole table and publish it."""
     reading = work.plan.reading
     accounts = Accounts(reading)
-    is_known = all(file.compression == "none" and file.num_bytes >= 0 for file in reading.files)
+    is_known = sizes_known(reading.files) and all(file.compression == "none" for file in reading.files)
     total = reading.estimates.text_bytes if is_known else None
     work.progress.start("predicting", total=total, unit="bytes")
     with (

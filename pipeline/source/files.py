@@ -16,7 +16,7 @@ from pipeline.standard_input import StandardInput
 from pipeline.storage.reads import STREAM_BYTES, read_head, state_of, streamed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pipeline.plan import Compression, SourceFile
     from pipeline.source.decompress import Stored
@@ -53,6 +53,11 @@ def recognise(path: SourcePath) -> Compression:
     if not head:
         raise EmptySourceError("the file is empty: no header line", path=str(path))
     return next((name for name, magic in MAGIC.items() if magic.match(head)), "none")
+
+
+def sizes_known(files: Sequence[SourceFile]) -> bool:
+    """Return whether the size is known of every one of the files."""
+    return all(file.num_bytes >= 0 for file in files)
 
 
 def _head(path: SourcePath) -> tuple[int, bytes]:
