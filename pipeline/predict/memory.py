@@ -11,7 +11,7 @@
               all the parameters
 
 How much is read at a time depends on the source alone: batches end where ranges do, and the last bits of a
-prediction may depend on the batch. The factors are measured: see benchmarks/bench_predict.py.
+prediction may depend on the batch. The factors are measured, and held by tests/memory.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ from pipeline.errors import MemoryBudgetError
 
 BASE_BYTES = 790 << 20  # two thirds of it are pages of TensorFlow's libraries
 LAYER_BYTES = 4 << 10  # of a record: a layer of 1,000 units, in float32
-PARAMETER_BYTES = (
-    28  # float32: in the file, as a variable, merged, a copy while that is done, packed for products
-)
+PARAMETER_BYTES = 28  # float32: in the file, as a variable, merged and copied for that, packed for products
 WRITING_BYTES = 48 << 20  # three row groups of 16 MiB
 RANGE_BYTES = 20 << 20  # what a range may take: 8 MiB of the text of HEPMASS do
 # float64 from Polars (8), as rows (8), compared and reordered (8); a text that is not wanted takes 16.

@@ -19,7 +19,9 @@ import pytest
 import yaml
 
 from pipeline.fetch import fetch_simulated
-from support.clusters import command_environment
+from support.clusters import command_environment, end
+from support.command import run_process
+from support.datasets import Dataset
 from support.documents import document, fenced
 from support.ports import free_ports
 
@@ -61,11 +63,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    """Return the files of a dataset."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 def check_conversion(source: Path, folder: Path, scheduler: str) -> None:
     """Convert as the recipes do, on the cluster there, and expect the bytes of the local engine."""
     made = {}
@@ -73,12 +70,9 @@ def check_conversion(source: Path, folder: Path, scheduler: str) -> None:
         "local": (),
         "cluster": ("--engine", "dask", "--scheduler", scheduler, "--workers", "2", "--memory", "1GiB"),
     }.items():
-        command = (sys.executable, "-m", "pipeline", "convert", str(source), str(folder / name), *options)
-        done = subprocess.run(
-            command, capture_output=True, check=False, encoding="utf-8", env=command_environment()
-        )
-        assert done.returncode == 0, done.stderr
-        made[name] = files(folder / name)
+        outcome = run_process("convert", source, name, *options, cwd=folder)
+        assert outcome.status == 0, outcome.stderr
+        made[name] = Dataset(folder=folder / name).file_bytes()
     assert made["cluster"] == made["local"]
 
 
@@ -136,9 +130,7 @@ def container(given: dict[str, Any], *more: str, **environment: str) -> Iterator
     try:
         yield
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        end(process)
 
 
 def test_the_recipe_for_kubernetes(source: Path, tmp_path: Path) -> None:

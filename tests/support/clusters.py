@@ -80,7 +80,7 @@ def running_cluster(
             yield Cluster(address=_address(place, log), scheduler=scheduler, workers=workers)
         finally:
             for process in (workers, scheduler):
-                _end(process)
+                end(process)
 
 
 def _started(*arguments: str, said: object, environment: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
@@ -107,7 +107,7 @@ def _address(place: Path, log: Path) -> str:
     raise AssertionError(log.read_text(encoding="utf-8"))
 
 
-def _end(process: subprocess.Popen[bytes] | None) -> None:
+def end(process: subprocess.Popen[bytes] | None) -> None:
     """End a process and all that it started."""
     if process is None:
         return

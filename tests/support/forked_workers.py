@@ -15,16 +15,15 @@ from pipeline.engine.clusters import load_ahead, local_cluster
 def oneself() -> dict[str, Any]:
     """Return what a worker sees of itself and of the process it was forked from."""
     parent = Path(f"/proc/{os.getppid()}")
-    libraries = (parent / "maps").read_text(encoding="utf-8")
+    # Of Polars the library is in _polars_runtime_32/, or in polars/.
+    libraries = (parent / "maps").read_text(encoding="utf-8").replace("_", "/")
     return {
         "process": os.getpid(),
         "parent": os.getppid(),
         "threads": sorted(
             (task / "comm").read_text(encoding="utf-8").strip() for task in (parent / "task").iterdir()
         ),
-        "loaded": [
-            name for name in ("numpy", "pyarrow", "polars") if f"/{name}/" in libraries.replace("_", "/")
-        ],
+        "loaded": [name for name in ("numpy", "pyarrow", "polars") if f"/{name}/" in libraries],
         "has_polars": "polars" in sys.modules,
         "environment": {
             name: os.environ.get(name) for name in ("POLARS_MAX_THREADS", "MALLOC_TRIM_THRESHOLD_")
