@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,15 +68,15 @@ def convert(
     program = (sys.executable, "-m", "pipeline", "convert", str(source), str(target), "--quiet", *options)
     command = (sys.executable, "-I", "-S", "-c", LAUNCHER, str(report), *program)
     variables = os.environ | {"PYTHONPATH": str(ROOT)} | dict(environment or {})
-    run_files: set[str] = set()
+    runs, run_files = target.with_name(target.name + ".incomplete") / "runs", set[str]()
     with (
         target.with_name(target.name + ".stderr").open("w+", encoding="utf-8") as stderr,
         subprocess.Popen(command, stderr=stderr, env=variables) as process,
     ):
         while process.poll() is None:
-            run_files |= {
-                path.name for path in (target.parent / f"{target.name}.incomplete/runs").glob("run-?????")
-            }
+            # The folder may go away between being found and being listed.
+            with suppress(FileNotFoundError):
+                run_files |= {path.name for path in runs.glob("run-?????")}
             time.sleep(POLL_SECONDS)
         stderr.seek(0)
         messages = stderr.read()
